@@ -1,0 +1,1 @@
+"""Shells: hosts, light processes, and the edges of the system. No trading rule lives here."""

@@ -1,0 +1,1 @@
+"""Settings: typed, bounded, read once at start."""

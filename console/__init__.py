@@ -1,0 +1,1 @@
+"""Operations: the command line over a node."""

@@ -1,0 +1,1 @@
+"""One account: balances, holds, its view of its orders, settlement."""

@@ -1,0 +1,1 @@
+"""Users, keys, assets, instruments and fee schedules: the one shard every host follows."""

@@ -1,0 +1,1 @@
+"""One market: order book, matching, and what follows from it."""

@@ -1,0 +1,1 @@
+"""Depth, trades, candles and tickers: folds over market events."""

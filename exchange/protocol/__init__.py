@@ -1,0 +1,1 @@
+"""The client dialect, sans-IO: text in, commands out, and back."""

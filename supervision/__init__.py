@@ -1,0 +1,1 @@
+"""OTP-like supervision for light processes and OS processes. Knows nothing about trading."""
