@@ -6,7 +6,26 @@ from typing import Protocol
 import msgspec
 
 from exchange.answers import Candle, PublicTrade
+from exchange.history import AccountTrade, MarketAssets, Transfer
 from exchange.orders import OrderState
+
+__all__ = [
+    "AccountTrade",
+    "BatchRecord",
+    "ColdBatch",
+    "ColdStore",
+    "CorruptError",
+    "FencedError",
+    "Head",
+    "HotStore",
+    "MarketAssets",
+    "OutcomeUnknownError",
+    "SequenceConflictError",
+    "Snapshot",
+    "StoreError",
+    "StoreUnusableError",
+    "Transfer",
+]
 
 # ------------------------------------------------------------------ hot: streams
 
@@ -16,7 +35,7 @@ class StoreError(Exception):
 
 
 class FencedError(StoreError):
-    """The shard has a higher epoch: another host owns it. Stop."""
+    """The record's epoch is not the shard's: another host owns it, or it was never taken. Stop."""
 
 
 class SequenceConflictError(StoreError):
@@ -81,55 +100,35 @@ class HotStore(Protocol):
         """Yield the records that end after `after_seq`, oldest first; none if the shard is new.
 
         A gap to a trimmed part raises CorruptError unless after_seq is at or above the trim.
-        Raises CorruptError at the first record whose checksum is wrong or that leaves a gap.
+        Raises CorruptError at the first record whose checksum is wrong or that leaves a gap, and
+        when the stream ends before its head. Records appended meanwhile may be yielded too.
         """
 
     async def head(self, shard: str) -> Head: ...
 
+    async def heads(self) -> dict[str, Head]:
+        """Return the heads of all shards that have a stream here, sorted by shard."""
+
     async def shards(self) -> list[str]:
-        """Return the shards that have a stream here, sorted."""
+        """Return the shards that have a stream here (an epoch was taken), sorted."""
 
     async def put_snapshot(self, snapshot: Snapshot) -> None:
-        """Store it, durable; the two newest of a shard are kept."""
+        """Store it, durable; the two newest of a shard are kept. Raises SequenceConflictError if
+        it is of a state that the stream has not reached: such a state was never durable."""
 
     async def snapshots(self, shard: str) -> list[Snapshot]:
-        """Return the intact snapshots, newest first (at most two); damaged ones are left out and logged."""
+        """Return the intact snapshots, newest first (at most two); damaged ones are left out and
+        logged."""
 
     async def trim(self, shard: str, upto_seq: int) -> None:
-        """Forget records that end at or below `upto_seq`. Never above the older snapshot."""
+        """Forget records that end at or below `upto_seq`, never above the older of two intact
+        snapshots: without two, nothing is forgotten."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Finish what is under way and let go; idempotent."""
 
 
 # ------------------------------------------------------------------ cold: history
-
-
-class AccountTrade(msgspec.Struct, frozen=True, array_like=True):
-    """One side of a trade. A self-trade has two with the same trade_id."""
-
-    account_id: int
-    symbol: str
-    trade_id: int
-    order_id: int
-    price_ticks: int
-    quantity_lots: int
-    base_amount: int
-    quote_amount: int
-    commission: int
-    commission_asset: str
-    at_ns: int
-    is_buyer: bool
-    is_maker: bool
-
-
-class Transfer(msgspec.Struct, frozen=True, array_like=True):
-    """A deposit (positive amount) or withdrawal (negative)."""
-
-    account_id: int
-    asset: str
-    amount: int
-    at_ns: int
-    identity: bytes
 
 
 class ColdBatch(msgspec.Struct):
@@ -143,6 +142,7 @@ class ColdBatch(msgspec.Struct):
     transfers: list[Transfer]
     trades: dict[str, list[PublicTrade]]  # by symbol; from market streams only
     candles: dict[str, list[Candle]]  # by symbol: whole minutes as they now stand
+    markets: list[MarketAssets] = []  # new markets, from the directory's and the markets' streams
 
 
 class ColdStore(Protocol):
@@ -154,6 +154,18 @@ class ColdStore(Protocol):
     async def write(self, batch: ColdBatch) -> None:
         """Write the batch and move the watermark in one transaction. Raises
         SequenceConflictError if the watermark is not batch.after_seq (nothing is written)."""
+
+    async def write_all(self, batches: Sequence[ColdBatch]) -> None:
+        """Write batches of different shards in one transaction: all of them or none."""
+
+    async def watermarks(self) -> dict[str, int]:
+        """Return the watermarks of all shards, sorted by shard."""
+
+    async def markets(self) -> list[MarketAssets]:
+        """Return the assets of all markets known, sorted by symbol."""
+
+    async def orders_by_id(self, keys: Sequence[tuple[int, str, int]]) -> list[OrderState]:
+        """Return the orders of (account_id, symbol, order_id) keys; unknown ones are left out."""
 
     async def order(
         self, account_id: int, symbol: str, order_id: int, client_order_id: str
@@ -171,7 +183,8 @@ class ColdStore(Protocol):
     ) -> list[OrderState]:
         """Return orders ascending by id, created in [start_ns, end_ns] (0: unbounded).
 
-        From `from_order_id` up if it is positive; else the newest `limit`, unless start_ns is given.
+        From `from_order_id` up if it is positive; else the newest `limit`, unless start_ns is
+        given.
         """
 
     async def account_trades(
@@ -184,12 +197,15 @@ class ColdStore(Protocol):
         end_ns: int,
         limit: int,
     ) -> list[AccountTrade]:
-        """Return trade sides ascending by id; order_id 0: of all orders; from_trade_id -1: none given."""
+        """Return trade sides ascending by id; order_id 0: of all orders; from_trade_id -1: none
+        given, then the newest `limit`, unless start_ns is given. Times as in `orders`."""
 
     async def trades(self, symbol: str, from_trade_id: int, limit: int) -> list[PublicTrade]:
         """Return public trades ascending by id from from_trade_id; -1: the newest."""
 
     async def candles(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[Candle]:
-        """Return the one-minute candles that had trades, ascending; 0: unbounded; newest if no start."""
+        """Return the one-minute candles that had trades and open in [start_ms, end_ms], ascending;
+        0: unbounded; the newest `limit` if no start."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Finish what is under way and let go; idempotent."""
