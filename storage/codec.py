@@ -1,7 +1,7 @@
 """Records of streams <-> bytes; old events <-> what they mean today.
 
-A record's payload is `[version, entries, watermarks, outbox]` in MessagePack. Entries are events as
-they were encoded once, when they happened: nothing here encodes an event again.
+A record's payload is `[version, entries, watermarks, outbox, entities, holes]` in MessagePack.
+Entries are events as they were encoded once, when they happened: nothing here encodes an event again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +35,8 @@ class RecordBody(msgspec.Struct, frozen=True, array_like=True, gc=False):
     entries: list[msgspec.Raw]
     watermarks: dict[str, int]  # how far each source is applied after this; only those that moved
     outbox: dict[str, int]  # the first number to each target shard that this record uses
+    entities: list[int]  # to which entity each entry happened; empty: the shard has only one
+    holes: dict[str, list[int]]  # below a watermark, taken in and not yet applied; rare
 
 
 class TypedBody(msgspec.Struct, Generic[E], frozen=True, array_like=True, gc=False):
@@ -44,6 +46,8 @@ class TypedBody(msgspec.Struct, Generic[E], frozen=True, array_like=True, gc=Fal
     entries: list[E]
     watermarks: dict[str, int]
     outbox: dict[str, int]
+    entities: list[int]
+    holes: dict[str, list[int]]
 
 
 encode_event = msgspec.msgpack.Encoder().encode
@@ -51,15 +55,17 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_body = msgspec.msgpack.Decoder(RecordBody).decode
 _decode_any = msgspec.msgpack.Decoder().decode
 
-_ARRAY_OF_4: Final = b"\x94"
+_ARRAY_OF_6: Final = b"\x96"
 _ARRAY_32: Final = b"\xdd"
-_BODY_START: Final = _ARRAY_OF_4 + _encode(BODY_VERSION) + _ARRAY_32
+_BODY_START: Final = _ARRAY_OF_6 + _encode(BODY_VERSION) + _ARRAY_32
 
 
 def encode_body(
     entries: Sequence[bytes | msgspec.Raw],
     watermarks: Mapping[str, int],
     outbox: Mapping[str, int],
+    entities: Sequence[int] = (),
+    holes: Mapping[str, Sequence[int]] | None = None,
 ) -> bytes:
     """Return the payload of a record whose entries are events already encoded.
 
@@ -72,6 +78,8 @@ def encode_body(
             *entries,
             _encode(watermarks),
             _encode(outbox),
+            _encode(entities),
+            _encode(holes or {}),
         )
     )
 
@@ -127,6 +135,8 @@ class EntryCodec(Generic[E]):
                 [self.entry(raw) for raw in body.entries],
                 body.watermarks,
                 body.outbox,
+                body.entities,
+                body.holes,
             )
         _check_version(typed.version)
         return typed
