@@ -1,0 +1,1 @@
+"""Measurements, load and replays. Figures are kept with machine and commit."""
