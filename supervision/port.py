@@ -52,7 +52,8 @@ class ChildPort(Protocol):
     """Starts and stops children.
 
     Exits are told to the supervisor with `Supervisor.child_exited(handle, reason)`, for every
-    child that was started, asked for or not. Telling one twice or of an unknown handle is harmless.
+    child whose handle `start` has returned, asked for or not, and not before it has. Telling one
+    twice or of an unknown handle is harmless.
     """
 
     def start(
@@ -72,7 +73,7 @@ class ChildPort(Protocol):
 
     def stop(self, handle: Handle, how: StopHow) -> None:
         """Ask the child to end. That it has ended is told by child_exited, also when it had ended
-        before or is unknown (then with reason noproc).
+        before or is unknown (then with reason noproc). Never raises for a handle it was given.
 
         May be called again for the same child: with KILL after SHUTDOWN when its time is over.
         """
