@@ -1,7 +1,7 @@
 """Records of streams <-> bytes; old events <-> what they mean today.
 
 A record's payload is `[version, entries, watermarks, outbox, entities, holes]` in MessagePack.
-Entries are events as they were encoded once, when they happened: nothing here encodes an event again.
+Entries are events as they were encoded once, when they happened: nothing here encodes one again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +11,16 @@ import msgspec
 
 from exchange.account.events import AccountEvent
 from exchange.directory.events import DirectoryEvent
+from exchange.faults import CommandQuarantined
 from exchange.market.events import MarketEvent, MarketToAccount
 from exchange.message import Event
 from storage.ports import CorruptError, StoreUnusableError
 
 BODY_VERSION: Final = 1
 
-AccountEntry = AccountEvent | MarketToAccount
+AccountEntry = AccountEvent | MarketToAccount | CommandQuarantined
+MarketEntry = MarketEvent | CommandQuarantined
+DirectoryEntry = DirectoryEvent | CommandQuarantined
 
 Upcaster = Callable[[list[object]], Event]
 """From the fields of an old event (without its tag) to the event that says the same today."""
@@ -156,8 +159,8 @@ class EntryCodec(Generic[E]):
 
 
 ACCOUNT_ENTRIES: Final[EntryCodec[AccountEntry]] = EntryCodec(AccountEntry)
-MARKET_ENTRIES: Final[EntryCodec[MarketEvent]] = EntryCodec(MarketEvent)
-DIRECTORY_ENTRIES: Final[EntryCodec[DirectoryEvent]] = EntryCodec(DirectoryEvent)
+MARKET_ENTRIES: Final[EntryCodec[MarketEntry]] = EntryCodec(MarketEntry)
+DIRECTORY_ENTRIES: Final[EntryCodec[DirectoryEntry]] = EntryCodec(DirectoryEntry)
 
 decode_account_entry = ACCOUNT_ENTRIES.entry
 decode_market_entry = MARKET_ENTRIES.entry

@@ -17,6 +17,7 @@ __all__ = [
     "CorruptError",
     "FencedError",
     "Head",
+    "HotReader",
     "HotStore",
     "MarketAssets",
     "OutcomeUnknownError",
@@ -80,21 +81,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     payload: bytes
 
 
-class HotStore(Protocol):
-    """Append-only streams with compare-and-set and fencing epochs, and snapshots (two are kept).
+class HotReader(Protocol):
+    """Streams and snapshots, to read: what projections and the audit need.
 
     Used from one event loop. Every payload is stored with a checksum that reading verifies.
     """
-
-    async def take_epoch(self, shard: str, owner: str) -> Head:
-        """Raise the shard's epoch and return the new head; a former owner's appends are refused."""
-
-    async def append(self, records: Sequence[BatchRecord]) -> list[StoreError | None]:
-        """Append a group of records, at most one a shard; return when all outcomes are known.
-
-        A record is appended whole or not at all; None says it is durable. FencedError and
-        SequenceConflictError concern one record; OutcomeUnknownError concerns all of the group.
-        """
 
     def read(self, shard: str, after_seq: int = 0) -> AsyncIterator[BatchRecord]:
         """Yield the records that end after `after_seq`, oldest first; none if the shard is new.
@@ -112,20 +103,37 @@ class HotStore(Protocol):
     async def shards(self) -> list[str]:
         """Return the shards that have a stream here (an epoch was taken), sorted."""
 
-    async def put_snapshot(self, snapshot: Snapshot) -> None:
-        """Store it, durable; the two newest of a shard are kept. Raises SequenceConflictError if
-        it is of a state that the stream has not reached: such a state was never durable."""
-
     async def snapshots(self, shard: str) -> list[Snapshot]:
         """Return the intact snapshots, newest first (at most two); damaged ones are left out and
         logged."""
 
+    async def close(self) -> None:
+        """Finish what is under way and let go; idempotent."""
+
+
+class HotStore(HotReader, Protocol):
+    """Append-only streams with compare-and-set and fencing epochs, and snapshots (two are kept).
+
+    Any method may raise OutcomeUnknownError when the store cannot be reached or its disk fails.
+    """
+
+    async def take_epoch(self, shard: str, owner: str) -> Head:
+        """Raise the shard's epoch and return the new head; a former owner's appends are refused."""
+
+    async def append(self, records: Sequence[BatchRecord]) -> list[StoreError | None]:
+        """Append a group of records, at most one a shard; return when all outcomes are known.
+
+        A record is appended whole or not at all; None says it is durable. FencedError and
+        SequenceConflictError concern one record; OutcomeUnknownError concerns all of the group.
+        """
+
+    async def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Store it, durable; the two newest of a shard are kept. Raises SequenceConflictError if
+        it is of a state that the stream has not reached: such a state was never durable."""
+
     async def trim(self, shard: str, upto_seq: int) -> None:
         """Forget records that end at or below `upto_seq`, never above the older of two intact
         snapshots: without two, nothing is forgotten."""
-
-    async def close(self) -> None:
-        """Finish what is under way and let go; idempotent."""
 
 
 # ------------------------------------------------------------------ cold: history

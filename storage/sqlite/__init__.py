@@ -1,0 +1,1 @@
+"""The embedded default: SQLite files, each written by one process."""

@@ -1,0 +1,136 @@
+"""Opening SQLite files: durable, ours, of a version we know. And what their errors mean."""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from storage.ports import CorruptError, OutcomeUnknownError, StoreError, StoreUnusableError
+
+BUSY_TIMEOUT_MS: Final = 2_000  # how long another process may hold the file before we give up
+PAGE_SIZE: Final = 4_096
+_SYNCHRONOUS_FULL: Final = 2
+
+_CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def open_file(
+    path: Path, *, application_id: int, schema_version: int, schema: str
+) -> sqlite3.Connection:
+    """Open `path` for writing, and make it if it is not there.
+
+    `application_id` tells whose file it is, `schema_version` of which kind.
+
+    Raises:
+        StoreUnusableError: not ours, newer than this program, not writable, or not durable.
+        CorruptError: SQLite finds it damaged.
+    """
+    try:
+        connection = _connect(path, "rwc")
+    except sqlite3.Error as error:
+        raise StoreUnusableError(f"{path} cannot be opened for writing: {error}") from error
+    try:
+        # Before any PRAGMA that writes: a foreign file must stay as it was.
+        is_new = _check_owner(connection, path, application_id, schema_version)
+        if is_new:
+            connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
+        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        connection.execute("PRAGMA synchronous=FULL")
+        (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
+        if mode != "wal" or synchronous != _SYNCHRONOUS_FULL:
+            raise StoreUnusableError(
+                f"{path} cannot be made durable: journal_mode is {mode}, synchronous {synchronous}"
+            )
+        # Some builds overwrite freed pages with zeros; every trim would then write twice.
+        connection.execute("PRAGMA secure_delete=OFF")
+        if is_new:
+            # In one transaction, so that a crash leaves an empty file or a complete one.
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {schema} PRAGMA application_id={application_id};"
+                f" PRAGMA user_version={schema_version}; COMMIT;"
+            )
+    except sqlite3.Error as error:
+        connection.close()
+        raise open_error(path, error) from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def open_file_read_only(
+    path: Path, *, application_id: int, schema_version: int
+) -> sqlite3.Connection:
+    """Open a file that another process may be writing; errors as in open_file."""
+    if not path.exists():
+        raise StoreUnusableError(f"{path} does not exist (yet)")
+    connection = None
+    try:
+        connection = _connect(path, "ro")
+        if _check_owner(connection, path, application_id, schema_version):
+            raise StoreUnusableError(f"{path} is still empty")
+    except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
+        raise open_error(path, error) from error
+    except StoreError:
+        if connection is not None:
+            connection.close()
+        raise
+    return connection
+
+
+def open_error(path: Path, error: sqlite3.Error) -> StoreError:
+    """Translate an error of opening."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        return StoreUnusableError(f"{path} is not a store of this exchange")
+    if is_corrupt(error):
+        return CorruptError(f"{path} is damaged: {error}")
+    return StoreUnusableError(f"{path} cannot be used: {error}")
+
+
+def read_error(path: Path, error: sqlite3.Error) -> StoreError:
+    """Translate an error of reading."""
+    if is_corrupt(error):
+        return CorruptError(f"{path} is damaged: {error}")
+    return OutcomeUnknownError(f"{path} cannot be read: {error}")
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _CORRUPT
+
+
+def is_io_error(error: sqlite3.Error) -> bool:
+    """Tell whether the disk itself failed, as opposed to being full or busy."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_IOERR
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    # Threads: each connection is used by one thread at a time; it may be closed by another.
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_MS / 1_000,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+
+
+def _check_owner(
+    connection: sqlite3.Connection, path: Path, application_id: int, schema_version: int
+) -> bool:
+    """Return whether the file is empty; raise StoreUnusableError if it is not ours to use."""
+    (found_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (found_version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if not tables and not found_id:
+        return True
+    if found_id != application_id:
+        raise StoreUnusableError(f"{path} is not a store of this kind of this exchange")
+    if found_version != schema_version:
+        raise StoreUnusableError(
+            f"{path} has schema {found_version}, this program knows {schema_version}"
+        )
+    return False

@@ -1,0 +1,96 @@
+"""Snapshots as files next to the database: a large one must not stand in the way of a commit."""
+
+import logging
+import os
+import struct
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from storage.integrity import snapshot_checksum
+from storage.ports import OutcomeUnknownError, Snapshot
+
+log = logging.getLogger(__name__)
+
+KEPT: Final = 2
+_MAGIC: Final = b"VTSNAP01"
+_CHECKSUM: Final = struct.Struct(">I")
+_START: Final = len(_MAGIC) + _CHECKSUM.size
+_decode = msgspec.msgpack.Decoder(tuple[str, int, int, bytes]).decode
+
+
+class SnapshotFiles:
+    """The snapshots of all shards of one hot store, each a file that is written once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, snapshot: Snapshot) -> None:
+        """Write it durably, then remove all but the two newest; raise OutcomeUnknownError."""
+        path = self._path(snapshot.shard, snapshot.seq)
+        unfinished = path.with_suffix(".unfinished")
+        fields = (snapshot.shard, snapshot.seq, snapshot.epoch, snapshot.payload)
+        try:
+            self._folder.mkdir(exist_ok=True)
+            with unfinished.open("wb") as file:
+                file.write(_MAGIC + _CHECKSUM.pack(snapshot_checksum(snapshot)))
+                file.write(msgspec.msgpack.encode(fields))
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+            self._sync_folder()
+            for old in self._paths(snapshot.shard)[KEPT:]:
+                old.unlink()
+        except OSError as error:
+            raise OutcomeUnknownError(f"{path} cannot be written: {error}") from error
+
+    def newest(self, shard: str) -> list[Snapshot]:
+        """Return the intact ones, newest first; damaged ones are logged and left out."""
+        intact = []
+        for path in self._paths(shard)[:KEPT]:
+            try:
+                intact.append(_read(shard, path))
+            except FileNotFoundError:
+                continue  # its writer has just replaced it by a newer one
+            except (OSError, ValueError) as error:
+                log.error(
+                    "snapshot_damaged",
+                    extra={"shard": shard, "path": str(path), "reason": str(error)},
+                )
+        return intact
+
+    def _path(self, shard: str, seq: int) -> Path:
+        # Numbers of equal width, so that names sort as their numbers do.
+        return self._folder / f"{quote(shard, safe='')}.{seq:020}.snapshot"
+
+    def _paths(self, shard: str) -> list[Path]:
+        """Return the files of a shard, newest first."""
+        start = quote(shard, safe="") + "."
+        if not self._folder.is_dir():
+            return []
+        names = [
+            path
+            for path in self._folder.iterdir()
+            if path.name.startswith(start) and path.suffix == ".snapshot"
+        ]
+        return sorted(names, reverse=True)
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _read(shard: str, path: Path) -> Snapshot:
+    data = path.read_bytes()
+    if data[: len(_MAGIC)] != _MAGIC or len(data) < _START:
+        raise ValueError("not a snapshot")
+    (checksum,) = _CHECKSUM.unpack_from(data, len(_MAGIC))
+    snapshot = Snapshot(*_decode(data[_START:]))  # msgspec's errors are ValueErrors
+    if snapshot_checksum(snapshot) != checksum or snapshot.shard != shard:
+        raise ValueError("wrong checksum")
+    return snapshot
