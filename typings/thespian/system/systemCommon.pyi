@@ -1,0 +1,1 @@
+RATE_THROTTLE: int
