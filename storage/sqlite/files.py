@@ -9,6 +9,7 @@ from storage.ports import CorruptError, OutcomeUnknownError, StoreError, StoreUn
 BUSY_TIMEOUT_MS: Final = 2_000  # how long another process may hold the file before we give up
 PAGE_SIZE: Final = 4_096
 _SYNCHRONOUS_FULL: Final = 2
+_MAGIC: Final = b"SQLite format 3\0"
 
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -24,6 +25,7 @@ def open_file(
         StoreUnusableError: not ours, newer than this program, not writable, or not durable.
         CorruptError: SQLite finds it damaged.
     """
+    _check_magic(path)
     try:
         connection = _connect(path, "rwc")
     except sqlite3.Error as error:
@@ -63,6 +65,7 @@ def open_file_read_only(
     """Open a file that another process may be writing; errors as in open_file."""
     if not path.exists():
         raise StoreUnusableError(f"{path} does not exist (yet)")
+    _check_magic(path)
     connection = None
     try:
         connection = _connect(path, "ro")
@@ -116,6 +119,19 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=256,
     )
+
+
+def _check_magic(path: Path) -> None:
+    # SQLite takes a very short file for an empty one, and would write over it.
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_MAGIC))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreUnusableError(f"{path} cannot be opened: {error.strerror}") from error
+    if start not in {b"", _MAGIC}:
+        raise StoreUnusableError(f"{path} is not a store of this exchange")
 
 
 def _check_owner(

@@ -16,6 +16,7 @@ from storage.ports import (
     StoreUnusableError,
 )
 from storage.sqlite.files import (
+    BUSY_TIMEOUT_MS,
     is_corrupt,
     is_io_error,
     open_error,
@@ -64,6 +65,7 @@ _NEW_STREAM: Final = Head(0, 0, b"")
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024  # of payloads in memory while reading
 TRIM_SLICE_RECORDS: Final = 64  # deleted at once, so that commits do not wait long
+RESTART_WAIT_MS: Final = 100
 WAL_PAGES_MAX: Final = 16_384  # 64 MiB: beyond it, commits wait until the log is written back
 
 
@@ -231,10 +233,12 @@ class StreamWriter:
         try:
             _, pages, done = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             if pages > WAL_PAGES_MAX:
-                # Waits for readers at most BUSY_TIMEOUT_MS, within the time-out of an append.
+                # Commits wait meanwhile, so wait for readers only shortly; next time again.
+                self._connection.execute(f"PRAGMA busy_timeout={RESTART_WAIT_MS}")
                 busy, pages, done = self._connection.execute(
                     "PRAGMA wal_checkpoint(RESTART)"
                 ).fetchone()
+                self._connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
                 log.warning(
                     "store_log_long", extra={"pages": pages, "written": done, "is_busy": bool(busy)}
                 )
