@@ -70,6 +70,7 @@ class RefusalCode(enum.Enum):
     START_FAILED = "start_failed"  # detail: ExitReason
     NOPROC = "noproc"  # the supervisor is ending or has ended
     BUSY = "busy"  # too many calls are waiting; not in OTP, whose mailbox has no bound
+    UNKNOWN_CALL = "unknown_call"  # no call of a supervisor; detail: what was asked
 
 
 @dataclass(frozen=True, slots=True)
