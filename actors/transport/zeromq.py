@@ -27,6 +27,7 @@ from actors.transport.port import (
 
 _ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 _RECEIVED_AT_ONCE_MAX = 64  # then the loop's other work has its turn
+_CURVE_BYTES_MAX = 1024  # what CURVE adds to a message counts against the library's bound
 _RECONNECT_MS, _RECONNECT_MS_MAX = 20, 500
 _HEARTBEAT_MS, _HEARTBEAT_TIMEOUT_MS = 1_000, 3_000  # notices machines that are gone without a word
 
@@ -81,9 +82,7 @@ class ZeroMqTransport:
         address = str(self._endpoint)
         try:
             # libzmq calls any free port "*".
-            self._pull.bind(
-                address.removesuffix(":0") + ":*" if address.endswith(":0") else address
-            )
+            self._pull.bind(re.sub(r":0$", ":*", address))
         except zmq.ZMQError as error:
             self.close()
             raise TransportError(
@@ -142,7 +141,7 @@ class ZeroMqTransport:
 
     def _configure(self, socket: "zmq.Socket[bytes]") -> None:
         socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX)
+        socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX + _CURVE_BYTES_MAX)
         socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
 
