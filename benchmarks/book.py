@@ -7,6 +7,7 @@ import json
 import random
 import statistics
 import time
+from collections import Counter
 
 from exchange.account.events import CancelRequested, OrderSubmitted
 from exchange.directory.events import MarketAdded
@@ -34,39 +35,46 @@ INSTRUMENT = Instrument(
 
 
 class Flow:
-    """A seeded flow of messages: makers on both sides of the mid, takers, cancels."""
+    """A seeded flow: makers on both sides of the mid, takers, cancels of open orders.
+
+    It trades the flow in a market of its own, to hold the book near RESTING_ORDERS.
+    """
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self._open: list[tuple[int, str]] = []
+        self._market = open_market()
+        self._recent: list[tuple[int, str]] = []
         self._refs = 0
 
     def messages(self, count: int) -> list[MarketMessage]:
         """Return the resting orders first, then `count` messages of the mix."""
-        chance = self._random.random
-        flow: list[MarketMessage] = [self._maker() for _ in range(RESTING_ORDERS)]
+        flow: list[MarketMessage] = []
         while len(flow) < RESTING_ORDERS + count:
-            draw = chance()
-            if draw < 0.26:
-                flow.append(self._cancel())
-            elif draw < 0.63:
-                flow.append(self._maker())
-            else:
-                flow.append(self._taker())
+            message = self._maker() if len(flow) < RESTING_ORDERS else self._next()
+            play(self._market, message)
+            flow.append(message)
+            take_update(self._market)
         return flow
+
+    def _next(self) -> MarketMessage:
+        draw = self._random.random()
+        if draw < 0.27:
+            return self._cancel()
+        makers = 0.42 if len(self._market.orders) < RESTING_ORDERS else 0.32
+        return self._maker() if draw < 0.27 + makers else self._taker()
 
     def _maker(self) -> OrderSubmitted:
         side = self._random.choice((Side.BUY, Side.SELL))
         away = 1 + int(self._random.expovariate(1 / 40))
         price = MID_TICKS - away if side is Side.BUY else MID_TICKS + away
         order = self._order(side, TimeInForce.GTC, price, self._random.randint(1, 20))
-        self._open.append((order.account_id, order.client_order_id))
+        self._recent.append((order.account_id, order.client_order_id))
         return order
 
     def _taker(self) -> OrderSubmitted:
         side = self._random.choice((Side.BUY, Side.SELL))
         price = MID_TICKS + 400 if side is Side.BUY else MID_TICKS - 400
-        return self._order(side, TimeInForce.IOC, price, self._random.randint(1, 20))
+        return self._order(side, TimeInForce.IOC, price, self._random.randint(1, 8))
 
     def _order(self, side: Side, tif: TimeInForce, price: int, lots: int) -> OrderSubmitted:
         self._refs += 1
@@ -96,10 +104,15 @@ class Flow:
         )
 
     def _cancel(self) -> CancelRequested:
-        """One of the newer orders; it may have traded already."""
-        newest = len(self._open) - 1
-        at = max(0, newest - int(self._random.expovariate(1 / 500)))
-        account_id, client_order_id = self._open.pop(at)
+        """One of the newer orders; one in ten may have traded already."""
+        account_id, client_order_id = 0, ""
+        while self._recent:
+            newest = len(self._recent) - 1
+            at = max(0, newest - int(self._random.expovariate(1 / 500)))
+            account_id, client_order_id = self._recent.pop(at)
+            is_open = client_order_id in self._market.accounts.get(account_id, {})
+            if is_open or self._random.random() < 0.1:
+                break
         return CancelRequested(
             account_id,
             SYMBOL,
@@ -112,6 +125,21 @@ class Flow:
             "",
             0,
         )
+
+
+def open_market() -> Market:
+    """Return a market that trades INSTRUMENT."""
+    market = Market(SYMBOL)
+    play(market, MarketAdded(INSTRUMENT, NOW_NS))
+    return market
+
+
+def play(market: Market, message: MarketMessage) -> int:
+    """Decide and fold one message; return the number of its events."""
+    events = decide(market, message, NOW_NS)
+    for event in events:
+        evolve(market, event)
+    return len(events)
 
 
 def run(quick: bool) -> list[dict[str, object]]:
@@ -129,14 +157,11 @@ def run(quick: bool) -> list[dict[str, object]]:
     ]
 
 
-def _round(seed: int, count: int) -> tuple[float, dict[str, int]]:
-    market = Market(SYMBOL)
-    for event in decide(market, MarketAdded(INSTRUMENT, NOW_NS), NOW_NS):
-        evolve(market, event)
+def _round(seed: int, count: int) -> tuple[float, dict[str, object]]:
     flow = Flow(seed).messages(count)
+    market = open_market()
     for message in flow[:RESTING_ORDERS]:
-        for event in decide(market, message, NOW_NS):
-            evolve(market, event)
+        play(market, message)
     take_update(market)
     trades_before = market.trades
     messages = flow[RESTING_ORDERS:]
@@ -144,13 +169,13 @@ def _round(seed: int, count: int) -> tuple[float, dict[str, int]]:
     started = time.perf_counter()
     for first in range(0, count, BATCH):
         for message in messages[first : first + BATCH]:
-            for event in decide(market, message, NOW_NS):
-                evolve(market, event)
-                events += 1
+            events += play(market, message)
         take_update(market)
     seconds = time.perf_counter() - started
-    detail = {
+    kinds = Counter(type(message).__name__ for message in messages)
+    detail: dict[str, object] = {
         "messages": count,
+        **kinds,
         "events": events,
         "trades": market.trades - trades_before,
         "resting_at_end": len(market.orders),

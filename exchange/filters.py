@@ -1,4 +1,4 @@
-"""The instrument's rules for one order: asked early by the gateway, with authority by the market."""
+"""The instrument's rules for one order: the gateway asks early, the market with authority."""
 
 from exchange.instrument import Instrument
 from exchange.money import AMOUNT_MAX

@@ -14,6 +14,7 @@ from exchange.account.events import (
     OrderSubmitted,
     ReplaceSubmitted,
 )
+from exchange.account.state import is_amount_used
 from exchange.directory.events import (
     DirectoryToMarket,
     InstrumentUpdated,
@@ -62,6 +63,7 @@ _GTC = TimeInForce.GTC
 _FOK = TimeInForce.FOK
 _MARKET = OrderType.MARKET
 _LIMIT_MAKER = OrderType.LIMIT_MAKER
+_FILLED = OrderStatus.FILLED
 _CANCELED = OrderStatus.CANCELED
 _EXPIRED = OrderStatus.EXPIRED
 
@@ -155,8 +157,8 @@ def _enter_amount(
     skipped: Order | None,
     at_ns: int,
 ) -> list[MarketEvent]:
-    """An order by amount is filled by the trade after which the rest buys less than one lot at
-    that trade's price; else what it has left expires."""
+    """Trade whole lots for an amount. The order ends by its last fill only where the account can
+    tell that from the fill alone (is_amount_used), else by an OrderClosed, FILLED or EXPIRED."""
     instrument = market.instrument
     assert instrument is not None  # the rules were asked before
     if order.protect_ticks == 0 or not lots_within(market, order.side, limit_key, 1, skipped):
@@ -164,17 +166,20 @@ def _enter_amount(
     lots_max = instrument.market_quantity_lots_max
     if order.side is _SELL:
         lots_max = min(lots_max, hold_amount // instrument.lot_size)
-    lots, is_filled = lots_for_amount(
-        market, order.side, limit_key, order.quote_amount, lots_max, skipped
-    )
+    amount = order.quote_amount
+    lots, is_used_up = lots_for_amount(market, order.side, limit_key, amount, lots_max, skipped)
     if lots < instrument.quantity_lots_min or lots == 0:
         return [_rejected(order, RejectReason.LOT_SIZE, at_ns)]
     if lots * instrument.lot_size > AMOUNT_MAX:
         return [_rejected(order, RejectReason.AMOUNT_OVERFLOW, at_ns)]
     accepted = _accepted(market, order, at_ns)
     trades, _ = match_lots(market, order, limit_key, lots, skipped, at_ns)
-    if is_filled:
+    rest = amount - sum([trade.quote_amount for trade in trades])
+    last = trades[-1]
+    if is_amount_used(order.side, rest, last.quantity_lots, last.quote_amount):
         return [accepted, *trades]
+    if is_used_up:
+        return [accepted, *trades, _closed(accepted, _FILLED, _NO_EXPIRY)]
     return [accepted, *trades, _expired(accepted, _ILLIQUID)]
 
 
@@ -303,13 +308,17 @@ def _rejected(order: OrderSubmitted, reason: RejectReason, at_ns: int) -> OrderR
 
 
 def _expired(accepted: OrderAccepted, reason: ExpiryReason) -> OrderClosed:
+    return _closed(accepted, _EXPIRED, reason)
+
+
+def _closed(accepted: OrderAccepted, status: OrderStatus, reason: ExpiryReason) -> OrderClosed:
     """The end of an order by its first matching pass."""
     return OrderClosed(
         accepted.order_id,
         accepted.account_id,
         accepted.order_ref,
         accepted.symbol,
-        _EXPIRED,
+        status,
         reason,
         "",
         0,

@@ -70,13 +70,16 @@ class TradeExecuted(Event, frozen=True, tag=204):
 
 
 class OrderClosed(Event, frozen=True, tag=205):
-    """The order ended other than by its last fill; what it still holds is released or carried."""
+    """The order ended other than by its last fill; what it still holds is released or carried.
+
+    A market order by quote amount whose rest is worth less than one lot may end so as FILLED.
+    """
 
     order_id: int
     account_id: int
     order_ref: int
     symbol: str
-    status: OrderStatus  # CANCELED, EXPIRED or EXPIRED_IN_MATCH
+    status: OrderStatus  # CANCELED, EXPIRED or EXPIRED_IN_MATCH; or FILLED
     expiry_reason: ExpiryReason
     cancel_client_order_id: str
     carried_to_ref: (

@@ -9,6 +9,7 @@ the book is never crossed, and an order that fills at once costs the book nothin
 from collections.abc import Callable
 from typing import Any
 
+from exchange.account.state import is_amount_used
 from exchange.answers import PublicTrade
 from exchange.errors import InvariantError
 from exchange.instrument import Instrument
@@ -112,7 +113,7 @@ def _on_taker_filled(market: Market, taker: Order, lots: int, quote: int, at_ns:
         rest = taker.quote_amount - taker.executed_quote
         if rest < 0:
             raise InvariantError(order_id=taker.order_id, executed_quote=taker.executed_quote)
-        if rest < quote // lots:  # buys less than one lot at this price: filled
+        if is_amount_used(taker.side, rest, lots, quote):
             market.taker = None
         return
     left = taker.leaves_lots - lots

@@ -112,22 +112,19 @@ def lots_for_amount(
 ) -> tuple[int, bool]:
     """Return how many whole lots trade for `quote_amount` minor units, never for more.
 
-    Also whether that fills the order: what is left of the amount buys less than one lot at the
-    price of the last trade.
+    Also whether that uses the amount up: what is left of it is worth less than one lot at the price
+    that trading stopped at.
     """
     found = 0
-    quote_per_lot = 0
+    per_lot = 0
     for price, lots in _levels_within(market, side, limit_key, skipped):
         per_lot = price * market.minor_units_per_tick_lot
         traded = min(lots, quote_amount // per_lot, lots_max - found)
-        if traded == 0:
-            break
-        quote_per_lot = per_lot
         found += traded
         quote_amount -= traded * per_lot
-        if quote_amount < per_lot:
-            break  # a seller's next price is lower: there the rest would be worth a lot again
-    return found, quote_amount < quote_per_lot
+        if traded < lots:
+            break
+    return found, quote_amount < per_lot
 
 
 def _levels_within(
