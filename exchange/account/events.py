@@ -121,7 +121,7 @@ class Withdrawn(Event, frozen=True, tag=108):
 
 
 class AccountFrozen(Event, frozen=True, tag=109):
-    """A settlement could not be applied: nothing but cancels and settlements until an operator acts."""
+    """A settlement could not be applied: only cancels and settlements until an operator acts."""
 
     account_id: int
     at_ns: int

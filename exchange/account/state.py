@@ -1,0 +1,183 @@
+"""What one account is: balances, orders, and the requests it remembers. Only fold.py writes it.
+
+Bounds: identities_max requests within RETENTION_NS (decider.py refuses beyond), open orders as many
+as the markets allow, closed orders at most those that closed within RETENTION_NS.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from exchange.answers import Fill
+from exchange.orders import OrderState, Side
+from exchange.reject import RejectReason
+
+# The longest recvWindow (60 s) and 60 s more: a request that old is refused by its timestamp.
+RETENTION_NS: Final = 120 * 10**9
+IDENTITIES_MAX: Final = 200_000
+CANCEL_IDENTITIES_MAX: Final = 250_000  # who is overloaded must still be able to cancel
+
+_BUY: Final = Side.BUY
+
+
+@dataclass(slots=True)
+class AssetBalance:
+    """Minor units of one asset: free, and held by orders."""
+
+    available: int = 0
+    held: int = 0
+
+
+class AccountOrder(OrderState):
+    """The account's view of one order: what clients see, and what it holds."""
+
+    hold_asset: str
+    receive_asset: str
+    hold_left: int  # minor units of hold_asset still held for it
+    hold_needed: int  # what it must hold when it is accepted
+    hold_per_lot: int  # minor units of hold_asset each lot needs; 0 when held by quote amount
+    identity: bytes
+    placed_client_order_id: str  # the id it came with; an amend may change client_order_id
+    reject_reason: RejectReason
+    fills: list[Fill] | None  # its fills as taker; bounded by the orders resting in one market
+
+    def is_amount_used(self) -> bool:
+        """Return whether its last fill as taker used up its quote amount."""
+        if not self.fills:
+            return False
+        last = self.fills[-1]
+        rest = self.quote_amount - self.executed_quote
+        return is_amount_used(self.side, rest, last.quantity_lots, last.quote_amount)
+
+    def as_state(self) -> OrderState:
+        """Return a copy without what only the account needs, for answers and reports."""
+        return OrderState(
+            self.account_id,
+            self.symbol,
+            self.order_id,
+            self.order_ref,
+            self.client_order_id,
+            self.side,
+            self.order_type,
+            self.time_in_force,
+            self.price_ticks,
+            self.quantity_lots,
+            self.quote_amount,
+            self.executed_lots,
+            self.executed_quote,
+            self.status,
+            self.stp_mode,
+            self.created_at_ns,
+            self.updated_at_ns,
+            self.expiry_reason,
+            self.stop_ticks,
+            self.iceberg_lots,
+            self.list_id,
+            self.prevented_lots,
+        )
+
+
+def is_amount_used(side: Side, rest: int, fill_lots: int, fill_quote: int) -> bool:
+    """Return whether `rest` minor units of quote trade no further lot after a fill.
+
+    A buyer's next price is not better than the fill's. A seller's may be lower, so that one
+    more lot fits: unless nothing is left, only the market knows, and says so by OrderClosed.
+    """
+    if side == _BUY:
+        return rest * fill_lots < fill_quote
+    return rest == 0
+
+
+class Refusal(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """The account refused the request."""
+
+    reason: RejectReason
+
+
+class Transfer(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """The balance right after a deposit or withdrawal."""
+
+    asset: str
+    available: int
+    held: int
+    at_ns: int
+
+
+class Cancel(msgspec.Struct, array_like=True, tag=3):
+    """A cancel, or a cancel-all, on its way to the market or done. The orders are in `closed`."""
+
+    is_all: bool
+    symbol: str
+    cancel_client_order_id: str
+    order_refs: list[int]  # which it closed so far
+
+
+class Amend(msgspec.Struct, array_like=True, tag=4):
+    symbol: str
+    orig_client_order_id: str  # the order's id before; "" until the market has amended it
+    order: OrderState | None  # as the amend left it
+
+
+class Replace(msgspec.Struct, array_like=True, tag=5):
+    order_ref: int  # the new order
+    canceled_ref: int  # the old order; 0 until the market says that it canceled it
+    must_stop: bool  # ReplaceMode.STOP_ON_FAILURE
+    cancel_client_order_id: str
+
+
+# What became of a request: the order_ref of a plain order, or one of the above.
+Known = int | Refusal | Transfer | Cancel | Amend | Replace
+
+
+class OrderIndex:
+    """Finds the accepted orders of one market, open and closed, for reads. Derived, not state."""
+
+    __slots__ = ("by_client_id", "by_id")
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, AccountOrder] = {}
+        self.by_client_id: dict[str, AccountOrder] = {}  # the newest with that id
+
+    def add(self, order: AccountOrder) -> None:
+        self.by_id[order.order_id] = order
+        newest = self.by_client_id.setdefault(order.client_order_id, order)
+        if newest.order_ref < order.order_ref:
+            self.by_client_id[order.client_order_id] = order
+
+    def remove(self, order: AccountOrder) -> None:
+        del self.by_id[order.order_id]
+        self.rename(order)
+
+    def rename(self, order: AccountOrder) -> None:
+        """Drop the order's present client id, before it gets another."""
+        if self.by_client_id.get(order.client_order_id) is order:
+            del self.by_client_id[order.client_order_id]
+
+
+@dataclass(slots=True)
+class Account:
+    """One account. An order is in `orders` until it closes, then in `closed` until forgotten."""
+
+    account_id: int
+    balances: dict[str, AssetBalance] = field(default_factory=dict)
+    orders: dict[int, AccountOrder] = field(default_factory=dict)  # by order_ref, pending and open
+    closed: dict[int, AccountOrder] = field(default_factory=dict)
+    identities: dict[bytes, Known] = field(default_factory=dict)
+    # (when, what): an identity (bytes) or a closed order's ref (int), in the order of time.
+    expiries: deque[tuple[int, bytes | int]] = field(default_factory=deque)
+    next_order_ref: int = 1
+    user_seq: int = 0  # of the last numbered user event
+    is_frozen: bool = False
+    updated_at_ns: int = 0  # the latest time of any event: the account's clock
+    index: dict[str, OrderIndex] = field(default_factory=dict, compare=False, repr=False)
+
+    def order(self, order_ref: int) -> AccountOrder | None:
+        """Return the order, open or closed; None when unknown or forgotten."""
+        return self.orders.get(order_ref) or self.closed.get(order_ref)
+
+    def available(self, asset: str) -> int:
+        """Return the free minor units of `asset`."""
+        balance = self.balances.get(asset)
+        return balance.available if balance is not None else 0
