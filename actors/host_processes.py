@@ -131,7 +131,6 @@ class HostProcesses:
         self._hosts: dict[int, _Host] = {}  # by incarnation
         self._by_pidfd: dict[int, _Host] = {}
         self._incarnation = 0
-        self._refused_before = 0  # by hosts that have ended
         self._checked_at_ns = clock_ns()
         timers.after(ping_period_ms, self._check)
 
@@ -252,10 +251,6 @@ class HostProcesses:
             for host in self._hosts.values()
         ]
 
-    def frames_refused(self) -> int:
-        """Return how many frames all hosts of this run refused."""
-        return self._refused_before + sum(host.frames_refused for host in self._hosts.values())
-
     def _check(self) -> None:
         now_ns = self._clock_ns()
         late_ns = now_ns - self._checked_at_ns - self._ping_period_ms * 1_000_000
@@ -273,7 +268,6 @@ class HostProcesses:
     def _ended(self, host: _Host, how: str) -> None:
         del self._hosts[host.spec.incarnation], self._by_pidfd[host.pidfd]
         os.close(host.pidfd)
-        self._refused_before += host.frames_refused
         reason = host.killed_for or self._recorded_reason(host, how)
         log.info("host_exited", name=host.spec.name, pid=host.pid, reason=str(reason))
         host.on_exit(reason)

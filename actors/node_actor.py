@@ -46,7 +46,7 @@ from actors.node_messages import (
     ToNode,
     decode_start,
 )
-from actors.thespian_patch import child_process, frames_refused, keep_logging
+from actors.thespian_patch import child_process, keep_logging, refused_by_node
 from actors.thespian_port import SupervisorPort
 from actors.timers import ActorTimers
 from actors.tree import node_tree
@@ -251,7 +251,7 @@ class Node:
         self._door.starter.send(NodeEvent(event))
 
     def _log_refused(self) -> None:
-        refused = frames_refused() + self._processes.frames_refused()
+        refused = refused_by_node.count()
         if refused > self._refused_logged:
             log.warning("frames_refused", total=refused, new=refused - self._refused_logged)
             self._refused_logged = refused
@@ -265,7 +265,7 @@ class Node:
             uptime_ms=(time.monotonic_ns() - self._started_at_ns) // 1_000_000,
             hosts=self._processes.states(),
             exits=self._exits,
-            frames_refused=frames_refused() + self._processes.frames_refused(),
+            frames_refused=refused_by_node.count(),
             reports=self._reports,
         )
 

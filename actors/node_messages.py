@@ -62,7 +62,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, tag=11):
     uptime_ms: int
     hosts: list[HostState]
     exits: int  # of hosts, since the start of the node
-    frames_refused: int  # by the node supervisor and all hosts: somebody knocks without the cookie
+    frames_refused: int  # by all processes of the node: somebody knocks without the cookie
     reports: dict[str, dict[str, Any]]  # the last report of each host
 
 

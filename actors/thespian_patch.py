@@ -18,6 +18,8 @@ import os
 import pickle
 import re
 import signal
+import socket
+import stat
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -52,6 +54,7 @@ PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: a forked child must not have to
 
 _address_init = IPBase.IPActorAddress.__init__  # taken before any patch: installing twice is safe
+_start_admin = multiprocCommon.startAdmin
 _start_child = multiprocCommon.startChild
 _start_logger = multiprocCommon.startupASLogger
 _loggers = logging.Logger.manager
@@ -126,11 +129,7 @@ def install(secret: bytes, bind_address: str = "127.0.0.1", log_file: Path | Non
         ThespianVersionError: not the pinned version.
         ValueError: the secret is shorter than 32 bytes.
     """
-    version = importlib.metadata.version("thespian")
-    if version != THESPIAN_VERSION:
-        raise ThespianVersionError(
-            f"Thespian {version} is installed, but only {THESPIAN_VERSION} is safe to run here."
-        )
+    check_version(importlib.metadata.version("thespian"))
     if len(secret) < COOKIE_BYTES_MIN:
         raise ValueError(f"the cluster cookie must have at least {COOKIE_BYTES_MIN} bytes")
     _install_cookie(secret)
@@ -145,9 +144,40 @@ def install(secret: bytes, bind_address: str = "127.0.0.1", log_file: Path | Non
         utilis._thesplog_old_file = f"{log_file}.old"
 
 
+def check_version(version: str) -> None:
+    """Raise ThespianVersionError unless `version` is the one these patches were tested with."""
+    if version != THESPIAN_VERSION:
+        raise ThespianVersionError(
+            f"Thespian {version} is installed, but only {THESPIAN_VERSION} is safe to run here."
+        )
+
+
 def frames_refused() -> int:
     """Return how many frames this process refused. An alarm: somebody knocks without the cookie."""
     return getattr(TCPTransport.serializer, "refused", 0)
+
+
+class RefusedFrames:
+    """Counts the frames refused by this process and all that it forked, Admin and logger included.
+
+    An eventfd adds up atomically between processes and is reset by reading: one process reads.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def add(self) -> None:
+        os.eventfd_write(self._descriptor, 1)
+
+    def count(self) -> int:
+        """Return the total. For one process of the node, its supervisor, alone."""
+        with contextlib.suppress(BlockingIOError):  # none since the last time
+            self.total += os.eventfd_read(self._descriptor)
+        return self.total
+
+
+refused_by_node: Final = RefusedFrames()
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -176,6 +206,7 @@ def _authenticated_data(incoming: TCPTransport.TCPIncoming_Common) -> tuple[Any,
     frame = incoming._rData.completed()
     if frame is None:
         TCPTransport.serializer.refused += 1
+        refused_by_node.add()
         utilis.thesplog("frame refused: %s", incoming.socket, level=logging.WARNING)
     return frame
 
@@ -199,8 +230,19 @@ def _install_process_starts() -> None:
     to a process that nobody supervises. A host logs from its loop thread, and directly.
     """
     multiprocCommon.ThespianLogForwarder = lambda *_, **__: _loggers.root
+    multiprocCommon.startAdmin = _unlinked(_start_admin)
     multiprocCommon.startChild = _linked(_start_child)
     multiprocCommon.startupASLogger = _linked(_start_logger)
+
+
+def _unlinked(start: Callable[..., None]) -> Callable[..., None]:
+    """Admin leaves its parent on purpose (a double fork): the node supervisor watches for it."""
+
+    def unlinked(*args: Any) -> None:
+        _close_listeners()
+        start(*args)
+
+    return unlinked
 
 
 def _linked(start: Callable[..., None]) -> Callable[..., None]:
@@ -208,9 +250,27 @@ def _linked(start: Callable[..., None]) -> Callable[..., None]:
         parent = multiprocessing.parent_process()
         if parent is not None and parent.pid is not None:
             die_with_parent(parent.pid)
+        _close_listeners()
         start(*args)
 
     return linked
+
+
+def _close_listeners() -> None:
+    """Close the listening sockets that this process inherited: its parent's port is not its own.
+
+    Their Python objects live on in the frames below us and are never finalized, so no descriptor
+    that is used again will be closed by them.
+    """
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (names only)
+        descriptor = int(name)
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself is gone
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                inherited = socket.socket(fileno=descriptor)
+                if inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    inherited.close()
+                else:
+                    inherited.detach()
 
 
 def keep_logging() -> None:

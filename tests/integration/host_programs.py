@@ -20,8 +20,9 @@ async def steady(spec: HostSpec, control: HostControl) -> None:
 
 
 async def crashing(spec: HostSpec, control: HostControl) -> None:
-    """Becomes ready and crashes, always."""
+    """Becomes ready, and crashes once there is a file "crash"; again and again."""
     control.ready()
+    await _file_exists(spec, "crash")
     raise ValueError("crashes on purpose")
 
 
@@ -31,14 +32,20 @@ async def failing_start(spec: HostSpec, control: HostControl) -> None:
 
 
 async def returning(spec: HostSpec, control: HostControl) -> None:
-    """Becomes ready and returns unasked."""
+    """Becomes ready, and returns unasked once there is a file "crash"."""
     control.ready()
+    await _file_exists(spec, "crash")
 
 
 async def deaf(spec: HostSpec, control: HostControl) -> None:
     """Does not stop when asked."""
     control.ready()
     await asyncio.Event().wait()
+
+
+async def _file_exists(spec: HostSpec, name: str) -> None:
+    while not (Path(spec.data_dir) / name).exists():
+        await asyncio.sleep(0.01)
 
 
 def _hang(body: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Runs one node for the tests, in a process of its own that they may kill.
 
-Arguments: NodeOptions as JSON. Each event is a line of JSON on standard output.
+Arguments: NodeOptions as JSON, and "start" to wait with `start_node` instead of `run_node`.
+Each event is a line of JSON on standard output.
 """
 
 import sys
@@ -8,7 +9,7 @@ import sys
 import msgspec
 
 from actors.control import HOST_PROGRAMS
-from actors.node import NodeStartError, run_node
+from actors.node import NodeStartError, run_node, start_node
 from actors.node_messages import NodeOptions
 from config.logging import setup_logging
 from config.schema import LoggingSettings
@@ -21,6 +22,10 @@ def main() -> int:
     HOST_PROGRAMS.update({name: f"tests.integration.host_programs:{name}" for name in PROGRAMS})
     options = msgspec.json.decode(sys.argv[1], type=NodeOptions)
     try:
+        if sys.argv[2:] == ["start"]:
+            node = start_node(options, _say)
+            _say({"event": "start_node_returned"})
+            return node.run()
         return run_node(options, _say)
     except NodeStartError as error:
         _say({"event": "refused", "reason": str(error)})

@@ -25,8 +25,7 @@ class ChildActorExited(ActorSystemMessage):
     def childAddress(self) -> ActorAddress: ...
 
 class PoisonMessage(ActorSystemMessage):
-    poisonMessage: object
-    details: str | None
+    def __init__(self, poison: object, details: str | None = ...) -> None: ...
 
 class WakeupMessage(ActorSystemMessage):
     delayPeriod: timedelta
@@ -34,10 +33,10 @@ class WakeupMessage(ActorSystemMessage):
 
 class WatchMessage(ActorSystemMessage):
     ready: list[int]
+    def __init__(self, ready: list[int]) -> None: ...
 
 class DeadEnvelope(ActorSystemMessage):
-    deadAddress: ActorAddress
-    deadMessage: object
+    def __init__(self, origTgt: ActorAddress, origMsg: object) -> None: ...
 
 class ThespianWatch:
     filenos: list[int]

@@ -2,6 +2,7 @@
 from collections.abc import Callable
 from typing import Any
 
+startAdmin: Callable[..., None]
 startChild: Callable[..., None]
 startupASLogger: Callable[..., None]
 ThespianLogForwarder: Callable[..., Any]
