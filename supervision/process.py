@@ -84,7 +84,7 @@ class Behaviour:
 
     def terminate(self, reason: ExitReason) -> None:
         """Called before this process ends by itself: exit, crash, or parent_exited. Not called
-        when an untrapped exit signal ends it, as in OTP."""
+        when an untrapped exit signal ends it, nor when `started` fails, as in OTP."""
 
     def get_state(self) -> object:
         """What sys get_state shows; by default the behaviour itself."""

@@ -264,24 +264,29 @@ class Scheduler(ProcessTable):
     # ------------------------------------------------------------------ helpers
 
     def _call_started(self, process: Process) -> None:
+        """As in gen_server, terminate is not called for what never came up."""
         behaviour = process.behaviour
         behaviour.ctx = context = Context(self, process.pid)
         try:
             behaviour.started(context)
         except ProcessExit as exit_:
-            self._exit(process, exit_.reason, None)
+            self._exit(process, exit_.reason, None, has_started=False)
         except Exception as error:  # noqa: BLE001 - the fault domain: ends this process only
-            self._crash(process, error, None)
+            self._crash(process, error, None, has_started=False)
 
-    def _exit(self, process: Process, reason: ExitReason, message: object) -> None:
+    def _exit(
+        self, process: Process, reason: ExitReason, message: object, has_started: bool = True
+    ) -> None:
         """The process ends itself. It may have been ended by others within its own turn."""
         if not process.is_alive:
             return
         if not reason.is_normal:
             self._report(process, reason, None, message)
-        self._end(process, self._terminate(process, reason))
+        self._end(process, self._terminate(process, reason) if has_started else reason)
 
-    def _crash(self, process: Process, error: Exception, message: object) -> None:
+    def _crash(
+        self, process: Process, error: Exception, message: object, has_started: bool = True
+    ) -> None:
         if not process.is_alive:
             return
         reason = error_reason(f"{type(error).__name__}: {error}")
@@ -292,7 +297,7 @@ class Scheduler(ProcessTable):
             self._report(process, reason, error, message)
             return
         self._report(process, reason, error, message)
-        self._end(process, self._terminate(process, reason))
+        self._end(process, self._terminate(process, reason) if has_started else reason)
 
     def _terminate(self, process: Process, reason: ExitReason) -> ExitReason:
         """Let the behaviour clean up; return the reason it ends with."""
