@@ -26,7 +26,7 @@ class CreateUser(Command, frozen=True, tag=501):
 
 
 class CreateKey(Command, frozen=True, tag=502):
-    """`secret` is the HMAC secret already encrypted under the cluster secret, or a public key (DER)."""
+    """`secret` is the HMAC secret, encrypted under the cluster secret, or a public key (DER)."""
 
     key_id: str
     account_id: int
