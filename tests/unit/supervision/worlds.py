@@ -273,6 +273,9 @@ class SlowWorld:
         )
         self.supervisor.start(self._started)
 
+    def step(self) -> None:
+        self._steps.popleft()()
+
     def advance(self, ms: int) -> None:
         self.clock.now_ns += ms * NS_PER_MS
         self._heap.fire_due(self.clock.now_ns)
