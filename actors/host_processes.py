@@ -85,6 +85,7 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     incarnation: int
     silent_ms: int  # since its last answer
+    starts: int  # of this host in this run of the node; more than 1: it was restarted
     frames_refused: int
 
 
@@ -130,6 +131,7 @@ class HostProcesses:
         self._on_report, self._on_reply = on_report, on_reply
         self._hosts: dict[int, _Host] = {}  # by incarnation
         self._by_pidfd: dict[int, _Host] = {}
+        self._starts: dict[str, int] = {}  # by name
         self._incarnation = 0
         self._checked_at_ns = clock_ns()
         timers.after(ping_period_ms, self._check)
@@ -144,6 +146,7 @@ class HostProcesses:
         # Unix time, so that a later run of the node has higher ones; strictly rising within it.
         self._incarnation = max(self._incarnation + 1, time.time_ns())
         spec = msgspec.structs.replace(spec, incarnation=self._incarnation)
+        self._starts[spec.name] = self._starts.get(spec.name, 0) + 1
         handle = HostHandle(spec.name, spec.incarnation)
         try:
             address, process = self._actors.create(self._actor_class)
@@ -246,6 +249,7 @@ class HostProcesses:
                 pid=host.pid,
                 incarnation=host.spec.incarnation,
                 silent_ms=(now_ns - host.heard_at_ns) // 1_000_000,
+                starts=self._starts[host.spec.name],
                 frames_refused=host.frames_refused,
             )
             for host in self._hosts.values()

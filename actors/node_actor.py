@@ -25,6 +25,7 @@ from thespian.actors import (
 )
 
 from actors.control import (
+    HostSpec,
     Reply,
     Request,
     decode_from_host,
@@ -234,7 +235,7 @@ class Node:
     def _supervisor_reported(self, report: SupervisorReport) -> None:
         reason = None if report.reason is None else _plain(report.reason)
         child = report.spec.child_id
-        if report.kind is ReportKind.CHILD_TERMINATED:
+        if report.kind is ReportKind.CHILD_TERMINATED and isinstance(report.spec.start, HostSpec):
             self._exits += 1
         if report.kind is not ReportKind.PROGRESS:
             log.error(report.kind.value, supervisor=report.supervisor, child=child, reason=reason)

@@ -42,7 +42,7 @@ __all__ = [
 
 THESPIAN_VERSION: Final = "4.0.1"
 MAC_BYTES: Final = 32
-FRAME_BYTES_MAX: Final = 8 * 2**20  # control messages stay far below 1 MiB
+FRAME_BYTES_MAX: Final = 2**20  # what a stranger can make us hold; control messages are small
 HEADER: Final = re.compile(rb"[0-9]{0,7}\Z|([0-9]{1,7})>")  # not complete yet, or complete
 SILENT_SOCKET_S: Final = 10  # how long a stranger may say nothing; as shipped 7 minutes
 TRANSMIT_TIMEOUT_S: Final = 5  # a listener that answers with rubbish holds a send slot this long

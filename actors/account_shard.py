@@ -1,0 +1,321 @@
+"""The shard of a bucket of accounts: one process an account, and the shard's ledger."""
+
+from collections import deque
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from actors import wire
+from actors.reads import WaitingReads
+from actors.shard import Shard, encode
+from exchange.account import snapshot
+from exchange.account.answers import answer
+from exchange.account.commands import AccountCommand, ReadAccount
+from exchange.account.decider import TradingContext, decide, evolve
+from exchange.account.events import (
+    AccountFrozen,
+    AmendRequested,
+    CancelAllRequested,
+    CancelRequested,
+    OrderSubmitted,
+    ReplaceSubmitted,
+    RequestRefused,
+)
+from exchange.account.ledger import ShardLedger
+from exchange.account.reports import user_events
+from exchange.account.state import Account
+from exchange.answers import Refused, UserEvent
+from exchange.faults import CommandQuarantined
+from exchange.ids import market_shard
+from exchange.market.events import TradeExecuted
+from exchange.reject import RejectReason
+from storage.codec import decode_account_entry
+from supervision.process import Behaviour
+
+RECENT_EVENTS_MAX = 256  # user events kept per account for gateways that resume
+RESUME_WINDOW_EVENTS = 20_000  # of the stream's end: from these they are rebuilt in recovery
+
+decode_command = msgspec.msgpack.Decoder(AccountCommand).decode
+
+# The symbol of events that are messages to a market.
+_TO_MARKET: dict[type[Any], Any] = {
+    OrderSubmitted: lambda event: event.symbol,
+    ReplaceSubmitted: lambda event: event.order.symbol,
+    CancelRequested: lambda event: event.symbol,
+    CancelAllRequested: lambda event: event.symbol,
+    AmendRequested: lambda event: event.symbol,
+}
+
+
+class AccountProcess(Behaviour):
+    """One account. It decides and evolves; its shard journals and sends."""
+
+    def __init__(self, shard: "AccountShard", account: Account) -> None:
+        self.shard = shard
+        self.account = account
+
+    def handle(self, message: Any) -> None:
+        """Take (raw, decoded, source, number); source "" says that it is a command."""
+        raw, item, source, number = message
+        shard, account = self.shard, self.account
+        shard.before_change(account)
+        if source:
+            evolve(account, item)
+            shard.consumed(account, item, raw, source, number)
+            return
+        events = decide(account, item, shard.context)
+        for event in events:
+            evolve(account, event)
+        for event in events:
+            shard.decided(account, event)
+        reply = answer(account, item, events, shard.shard_id, shard.position)
+        if reply is not None:
+            shard.answer(reply_to_of(item), reply)
+
+
+def reply_to_of(command: Any) -> str:
+    """Return the host that waits for the answer to `command`."""
+    reply_to: str = command.place.reply_to if hasattr(command, "place") else command.reply_to
+    return reply_to
+
+
+class AccountShard(Shard):
+    """Accounts whose number falls into this bucket."""
+
+    message_decoders = {"market": decode_account_entry}
+
+    def __init__(self, shard_id: str, host: Any, context: TradingContext, shards: int) -> None:
+        super().__init__(shard_id, host)
+        self.context = context
+        self.ledger = ShardLedger()
+        self.accounts: dict[int, Account] = {}
+        self.reads = WaitingReads(self)
+        self._bucket = int(shard_id.partition("/")[2])
+        self._shards = shards
+        self._subscribers: dict[int, dict[str, None]] = {}  # account -> gateway hosts
+        self._recent: dict[int, deque[tuple[int, Raw]]] = {}  # account -> (user_seq, user event)
+        self._user_events: list[tuple[str, Raw]] = []  # of the open batch: (gateway, event)
+        self._resume_from_seq = 0
+        self._uncopied: dict[int, Account] | None = None  # what a running snapshot has yet to copy
+        self._copied: dict[int, bytes] = {}  # account -> as it was when the snapshot began
+        self._copied_ledger = b""
+
+    # ---------------------------------------------------------------- recovery
+
+    def restore(self, payload: bytes) -> None:
+        self.ledger, accounts = snapshot.decode_shard(payload)
+        self.accounts = {account.account_id: account for account in accounts}
+
+    def resume_window(self, head_seq: int) -> None:
+        """From near the end of the stream the replay keeps user events for gateways that resume."""
+        self._resume_from_seq = head_seq - RESUME_WINDOW_EVENTS
+
+    def replay_entry(self, entity: int, raw: Raw) -> tuple[str, ...]:
+        event = decode_account_entry(raw)
+        account = self.accounts.get(entity)
+        if account is None:
+            account = self.accounts[entity] = Account(entity)
+        if isinstance(event, CommandQuarantined):
+            return ()
+        evolve(account, event)
+        self.ledger.apply(entity, event)
+        if self.seq >= self._resume_from_seq:
+            for user_event in user_events(account, event):
+                self._remember(entity, user_event)
+        symbol_of = _TO_MARKET.get(type(event))
+        return (market_shard(symbol_of(event)),) if symbol_of is not None else ()
+
+    def targets_of_entry(self, raw: Raw) -> tuple[str, ...]:
+        event = decode_account_entry(raw)
+        symbol_of = _TO_MARKET.get(type(event))
+        return (market_shard(symbol_of(event)),) if symbol_of is not None else ()
+
+    def started(self) -> None:
+        for account_id in self.accounts:
+            self.start_entity(account_id)
+
+    def behaviour_of(self, entity: int) -> AccountProcess:
+        account = self.accounts.get(entity)
+        if account is None:
+            account = self.accounts[entity] = Account(entity)
+        return AccountProcess(self, account)
+
+    def adopt(self, entity: int, twin: "AccountShard") -> None:
+        self.accounts[entity] = twin.accounts.get(entity) or Account(entity)
+
+    # ---------------------------------------------------------------- intake
+
+    def accounts_of(self, message: Any) -> tuple[int, ...]:
+        """Return the accounts here that `message` concerns."""
+        if type(message) is TradeExecuted:
+            taker, maker = message.taker_account_id, message.maker_account_id
+            if taker == maker:
+                return (taker,)
+            parties = (taker, maker)
+            return tuple(party for party in parties if party % self._shards == self._bucket)
+        return (message.account_id,)
+
+    def accepts_message(self, message: Any) -> bool:
+        suspended = self.suspended
+        return not suspended or not any(
+            account in suspended for account in self.accounts_of(message)
+        )
+
+    def deliver_message(self, source: str, number: int, raw: Raw, message: Any) -> None:
+        item = (raw, message, source, number)
+        for account_id in self.accounts_of(message):
+            self.send(account_id, item)
+
+    def deliver_command(self, raw: Raw) -> None:
+        command = decode_command(raw)
+        if type(command) is ReadAccount:
+            self.reads.ask(raw, command)
+            return
+        account_id = command.place.account_id if hasattr(command, "place") else command.account_id
+        self.send(account_id, (raw, command, "", 0))
+
+    def send(self, account_id: int, item: Any) -> None:
+        pid = self.entities.get(account_id)
+        if pid is None:
+            pid = self.start_entity(account_id)
+        self.host.scheduler.send(pid, item)
+
+    def on_item(self, item: Any, sender: str) -> None:
+        if type(item) is wire.Synced:
+            self.reads.synced(item)
+        elif type(item) is wire.SubscribeUser:
+            self._subscribe(item, sender)
+        elif type(item) is wire.UnsubscribeUser:
+            gateways = self._subscribers.get(item.account_id)
+            if gateways is not None:
+                gateways.pop(sender, None)
+        else:
+            super().on_item(item, sender)
+
+    def after_turn(self) -> None:
+        self.reads.serve()
+        if self._user_events:
+            events, self._user_events = self._user_events, []
+            self.batch.feeds.append(lambda: self._send_user_events(events))
+
+    # ---------------------------------------------------------------- what processes do
+
+    def decided(self, account: Account, event: Any) -> None:
+        """The account decided `event`, which is folded in."""
+        raw = Raw(encode(event))
+        account_id = account.account_id
+        self.emit(account_id, raw)
+        self.ledger.apply(account_id, event)
+        symbol_of = _TO_MARKET.get(type(event))
+        if symbol_of is not None:
+            self.emit_to(market_shard(symbol_of(event)), raw)
+        if account_id in self._subscribers:
+            self._report(account, event)
+
+    def consumed(self, account: Account, event: Any, raw: Raw, source: str, number: int) -> None:
+        """A market's message was folded in."""
+        account_id = account.account_id
+        self.emit(account_id, raw)
+        self.ledger.apply(account_id, event)
+        if self.holes:
+            self.close_hole(source, number)
+        if account_id in self._subscribers:
+            self._report(account, event)
+
+    # ---------------------------------------------------------------- user events
+
+    def _report(self, account: Account, event: Any) -> None:
+        gateways = self._subscribers[account.account_id]
+        for user_event in user_events(account, event):
+            raw = self._remember(account.account_id, user_event)
+            for gateway in gateways:
+                self._user_events.append((gateway, raw))
+
+    def _remember(self, account_id: int, event: UserEvent) -> Raw:
+        raw = Raw(encode(event))
+        recent = self._recent.get(account_id)
+        if recent is None:
+            recent = self._recent[account_id] = deque(maxlen=RECENT_EVENTS_MAX)
+        recent.append((event.user_seq, raw))
+        return raw
+
+    def _send_user_events(self, events: list[tuple[str, Raw]]) -> None:
+        for gateway, raw in events:
+            self.host.link(gateway).put_user_event(self.shard_id, raw)
+
+    def _subscribe(self, item: wire.SubscribeUser, gateway: str) -> None:
+        """Confirm, send what the gateway missed, and from now on everything."""
+        account = self.accounts.get(item.account_id)
+        user_seq = account.user_seq if account is not None else 0
+        missed = [
+            (number, raw)
+            for number, raw in self._recent.get(item.account_id, ())
+            if number > item.after >= 0
+        ]
+        has_gap = 0 <= item.after < user_seq and (not missed or missed[0][0] != item.after + 1)
+        self._subscribers.setdefault(item.account_id, {})[gateway] = None
+        after = user_seq if item.after < 0 or has_gap else item.after
+        confirmed = wire.UserSubscribed(self.shard_id, item.account_id, after, has_gap)
+        events = [] if has_gap else [(gateway, raw) for _, raw in missed]
+
+        def confirm() -> None:
+            self.host.link(gateway).put(confirmed)
+            self._send_user_events(events)
+
+        self.batch.feeds.append(confirm)
+
+    def forget_peer(self, peer: str) -> None:
+        for account_id, gateways in list(self._subscribers.items()):
+            gateways.pop(peer, None)
+            if not gateways:
+                del self._subscribers[account_id]
+                self._recent.pop(account_id, None)
+
+    # ---------------------------------------------------------------- faults
+
+    def quarantine(self, entity: int, message: Any, error: str) -> None:
+        """Do not run `message`: refuse a command, freeze the account whose settlement failed."""
+        raw, item, source, number = message
+        account = self.accounts[entity]
+        now_ns = self.host.clock_ns()
+        fault = CommandQuarantined(entity, source, number, bytes(raw), error, now_ns)
+        self.emit(entity, Raw(encode(fault)))
+        if source:
+            event: Any = AccountFrozen(entity, now_ns)
+            self.close_hole(source, number)
+        else:
+            request = item.place if hasattr(item, "place") else item
+            event = RequestRefused(
+                entity, RejectReason.QUARANTINED, request.received_at_ns, request.identity
+            )
+            self.answer(request.reply_to, Refused(request.request_id, RejectReason.QUARANTINED))
+        evolve(account, event)
+        self.decided(account, event)
+
+    # ---------------------------------------------------------------- snapshots
+
+    def before_change(self, account: Account) -> None:
+        """A running snapshot must copy the account as it was."""
+        uncopied = self._uncopied
+        if uncopied is not None and uncopied.pop(account.account_id, None) is not None:
+            self._copied[account.account_id] = snapshot.encode(account)
+
+    def begin_snapshot(self) -> None:
+        """Start copying the state as it is now, between two batches."""
+        self._copied = {}
+        self._copied_ledger = snapshot.encode_ledger(self.ledger)
+        self._uncopied = dict(sorted(self.accounts.items()))
+
+    def copy_some(self, entities: int) -> bytes | None:
+        """Copy some more accounts; return the payload when it is complete."""
+        uncopied = self._uncopied
+        assert uncopied is not None
+        for _ in range(min(entities, len(uncopied))):
+            account_id, account = uncopied.popitem()
+            self._copied[account_id] = snapshot.encode(account)
+        if uncopied:
+            return None
+        self._uncopied = None
+        copied, self._copied = self._copied, {}
+        return snapshot.join_shard([self._copied_ledger, *(copied[key] for key in sorted(copied))])

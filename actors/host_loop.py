@@ -1,0 +1,111 @@
+"""Runs a HostCore under asyncio: transport, clock, ticks. The only place where it meets time."""
+
+import asyncio
+import random
+import re
+import time
+from pathlib import Path
+
+import structlog
+
+from actors.host_core import HostCore, Placement
+from actors.link import Link
+from actors.transport.port import Transport
+from config.schema import NodeConfig
+from storage.ports import BatchRecord
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.02
+HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+
+
+def endpoint_of(data_dir: str, host: str) -> str:
+    """Return where a host of this node listens: a restarted host listens at the same place."""
+    assert HOST_NAME.fullmatch(host), host  # it becomes part of a path
+    return f"ipc://{Path(data_dir, 'run', 'sockets', host).absolute()}"
+
+
+class HostLoop:
+    """One host's core on the running event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        incarnation: int,
+        config: NodeConfig,
+        placement: Placement,
+        secret: bytes,
+    ) -> None:
+        self.config = config
+        self.core = HostCore(
+            name,
+            incarnation,
+            placement=placement,
+            randomness=random.Random(incarnation),
+            clock_ns=time.time_ns,
+            monotonic_ns=time.monotonic_ns,
+            new_link=self._new_link,
+            submit=self.submit,
+        )
+        self.transport: Transport = ZeroMQTransport(endpoint_of(config.node.data_dir, name), secret)
+        for peer in peers:
+            if peer != name:
+                self.transport.set_peer(peer, endpoint_of(config.node.data_dir, peer))
+        self._loop = asyncio.get_running_loop()
+        self._is_turn_due = False
+        self._ticker: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Listen and begin to tick."""
+        await self.transport.start(self._on_message)
+        self._tick()
+
+    def close(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self.transport.close()
+
+    def submit(self, records: list[BatchRecord]) -> None:
+        raise AssertionError("a host without shards has nothing to append")
+
+    def turn_soon(self) -> None:
+        """Run a turn when this turn of the event loop has taken in all there is."""
+        if not self._is_turn_due:
+            self._is_turn_due = True
+            self._loop.call_soon(self._turn)
+
+    def _new_link(self, peer: str, core: HostCore) -> Link:
+        pipeline = self.config.pipeline
+        self.transport.set_peer(peer, endpoint_of(self.config.node.data_dir, peer))
+        return Link(
+            core.name,
+            peer,
+            core.incarnation,
+            lambda data: self.transport.send(peer, data),
+            core.peer_restarted,
+            window=pipeline.window,
+            frame_items_max=pipeline.frame_items_max,
+            buffer_items_max=pipeline.buffer_items_max,
+            resend_after_ns=pipeline.resend_after_ms * 1_000_000,
+        )
+
+    def _on_message(self, data: bytes) -> None:
+        self.core.on_message(data)
+        self.turn_soon()
+
+    def _turn(self) -> None:
+        self._is_turn_due = False
+        self.core.turn()
+        if self.core.wants_turn:
+            self.turn_soon()
+
+    def _tick(self) -> None:
+        self._ticker = self._loop.call_later(TICK_S, self._tick)
+        self.core.tick()
+        self.ticked()
+        if self.core.wants_turn:
+            self.turn_soon()
+
+    def ticked(self) -> None:
+        """What a kind of host does every tick."""

@@ -1,0 +1,145 @@
+"""The hot store as shards need it: recovery, refilling lanes, rebuilding entities, snapshots.
+
+All of it happens beside the pipeline: nothing here makes trading wait, except a shard or an entity
+for itself.
+"""
+
+import time
+from dataclasses import dataclass
+
+import structlog
+from msgspec import Raw
+
+from actors.host_core import HostCore
+from actors.outbox import Lane
+from actors.shard import Shard, ShardHeader, ShardState, encode_shard_state
+from exchange.errors import InvariantError
+from storage.ports import HotStore, Snapshot, StoreError
+
+log = structlog.get_logger(__name__)
+
+COPY_ENTITIES = 200  # of a snapshot, a tick
+REFILL_MESSAGES_MAX = 5_000  # at a time
+
+
+@dataclass(slots=True)
+class RunningSnapshot:
+    shard: Shard
+    seq: int
+    header: ShardHeader
+    payload: bytes | None = None
+    is_writing: bool = False
+
+
+class Journal:
+    """The streams of one host's shards."""
+
+    def __init__(self, core: HostCore, store: HotStore, snapshot_every_events: int) -> None:
+        self._core = core
+        self._store = store
+        self._every = snapshot_every_events
+        self._snapshots: dict[str, RunningSnapshot] = {}
+
+    async def recover(self, shard: Shard) -> None:
+        """Take the shard's epoch, fold its stream, let it serve."""
+        started = time.monotonic()
+        core = self._core
+        head = await self._store.take_epoch(shard.shard_id, core.name)
+        snapshots = await self._store.snapshots(shard.shard_id)
+        older_seq = snapshots[1].seq if len(snapshots) > 1 else 0
+        shard.recover(head, snapshots[0] if snapshots else None, older_seq)
+        begin = shard.seq
+        shard.resume_window(head.seq)
+        async for record in self._store.read(shard.shard_id, shard.seq):
+            shard.replay(record)
+        if shard.seq != head.seq:
+            raise InvariantError(shard=shard.shard_id, seq=shard.seq, head=head.seq)
+        shard.serve(core.monotonic_ns())
+        log.info(
+            "shard_recovered",
+            shard=shard.shard_id,
+            epoch=head.epoch,
+            seq=shard.seq,
+            events=shard.seq - begin,
+            duration_ms=round((time.monotonic() - started) * 1000),
+        )
+
+    async def refill(self, shard: Shard, lane: Lane) -> None:
+        """Read from the stream what a lane could not keep in memory."""
+        messages: list[tuple[int, Raw]] = []
+        try:
+            async for record in self._store.read(shard.shard_id, lane.refill_after()):
+                if record.last_seq > shard.durable_seq:
+                    break
+                messages.extend(shard.messages_to(lane.target, record))
+                if len(messages) >= REFILL_MESSAGES_MAX:
+                    break
+        except StoreError as error:
+            log.warning("refill_failed", shard=shard.shard_id, error=str(error))
+        self._core.refilled(shard, lane, messages)
+
+    async def rebuild(self, shard: Shard, entity: int, twin: Shard) -> None:
+        """Fold one entity of a serving shard anew, from the stream, into `twin`; hand it over.
+
+        Call it when `is_durable_for`: the entity's last events must be in the stream.
+        """
+        snapshots = await self._store.snapshots(shard.shard_id)
+        if snapshots:
+            twin.recover_entity(snapshots[0], entity)
+        after_seq = snapshots[0].seq if snapshots else 0
+        async for record in self._store.read(shard.shard_id, after_seq):
+            twin.replay_entity(record, entity)
+        if self._core.shards.get(shard.shard_id) is shard and shard.state is ShardState.SERVING:
+            shard.take_rebuilt(entity, twin)
+            self._core.wants_turn = True
+
+    @staticmethod
+    def is_durable_for(shard: Shard, entity: int) -> bool:
+        """Return whether all that `entity`, which is suspended, did is in the stream."""
+        return shard.durable_seq >= shard.suspended_at_seq.get(entity, 0)
+
+    # ---------------------------------------------------------------- snapshots
+
+    def due(self, shard: Shard) -> None:
+        """Between two batches of `shard`: begin a snapshot if enough happened since the last."""
+        if shard.seq - shard.snapshot_begun_seq >= self._every and (
+            shard.shard_id not in self._snapshots
+        ):
+            self.begin_snapshot(shard)
+
+    def begin_snapshot(self, shard: Shard) -> None:
+        shard.snapshot_begun_seq = shard.seq
+        shard.begin_snapshot()
+        self._snapshots[shard.shard_id] = RunningSnapshot(shard, shard.seq, shard.state_header())
+
+    def step(self) -> RunningSnapshot | None:
+        """Copy a piece of each running snapshot; return one that is complete and may be written."""
+        for shard_id, running in list(self._snapshots.items()):
+            shard = running.shard
+            if self._core.shards.get(shard_id) is not shard or (
+                shard.state is not ShardState.SERVING
+            ):
+                del self._snapshots[shard_id]
+            elif running.payload is None:
+                copied = shard.copy_some(COPY_ENTITIES)
+                if copied is not None:
+                    running.payload = encode_shard_state(running.header, copied)
+            elif not running.is_writing and shard.durable_seq >= running.seq:
+                running.is_writing = True
+                return running
+        return None
+
+    async def write(self, running: RunningSnapshot) -> None:
+        """Store a complete snapshot, then trim what no one needs any more."""
+        shard = running.shard
+        assert running.payload is not None
+        try:
+            await self._store.put_snapshot(
+                Snapshot(shard.shard_id, running.seq, shard.epoch, running.payload)
+            )
+            shard.older_snapshot_seq, shard.snapshot_seq = shard.snapshot_seq, running.seq
+            await self._store.trim(shard.shard_id, shard.trim_seq())
+        except StoreError as error:
+            log.warning("snapshot_failed", shard=shard.shard_id, error=str(error))
+        finally:
+            self._snapshots.pop(shard.shard_id, None)

@@ -1,0 +1,111 @@
+"""Reads of an account shard: they wait until what they ask about has arrived.
+
+A read carries the numbers of market messages that its session has seen the effects of (`after`);
+reads of orders additionally ask the market for its last number to this shard (`Sync`), behind all
+that this shard has sent there. When the shard has applied those numbers, the account answers.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Raw
+
+from actors import wire
+from exchange.account.commands import ReadAccount, ReadKind
+from exchange.answers import Refused
+from exchange.ids import market_shard
+from exchange.reject import RejectReason
+
+if TYPE_CHECKING:
+    from actors.account_shard import AccountShard
+
+READ_TIMEOUT_NS = 2_000_000_000  # of reads that sync; a market may be recovering
+AFTER_TIMEOUT_NS = 500_000_000  # of reads that only wait for numbers that are on their way
+READS_WAITING_MAX = 10_000  # beyond: refused as overloaded
+
+
+class WaitingRead:
+    """One read and what it needs."""
+
+    __slots__ = ("command", "deadline_ns", "needs", "raw")
+
+    def __init__(self, raw: Raw, command: ReadAccount, deadline_ns: int) -> None:
+        self.raw = raw
+        self.command = command
+        self.deadline_ns = deadline_ns
+        self.needs: dict[str, int | None] = {}  # market shard -> number; None: not told yet
+
+    def is_satisfied(self, watermarks: dict[str, int]) -> bool:
+        return all(
+            number is not None and watermarks.get(source, 0) >= number
+            for source, number in self.needs.items()
+        )
+
+
+class WaitingReads:
+    """All reads of one shard that wait, by the number of their sync."""
+
+    def __init__(self, shard: "AccountShard") -> None:
+        self._shard = shard
+        self._waiting: dict[int, WaitingRead] = {}
+        self._last_sync = 0
+
+    def ask(self, raw: Raw, command: ReadAccount) -> None:
+        """Take a read: deliver it now or when it may be answered, or refuse it."""
+        shard = self._shard
+        syncs = self._markets_to_sync(command)
+        if not syncs and not command.after:
+            self._deliver(raw, command)
+            return
+        if len(self._waiting) >= READS_WAITING_MAX:
+            self._refuse(command, RejectReason.OVERLOADED)
+            return
+        timeout_ns = READ_TIMEOUT_NS if syncs else AFTER_TIMEOUT_NS
+        read = WaitingRead(raw, command, shard.host.monotonic_ns() + timeout_ns)
+        self._last_sync += 1
+        self._waiting[self._last_sync] = read
+        for source, number in command.after:
+            read.needs[source] = number
+        for market in syncs:
+            read.needs[market] = None
+            lane = shard.lanes.get(market)
+            number = lane.last if lane is not None else 0
+            shard.host.send_to_shard(
+                market, wire.Sync(shard.shard_id, market, number, self._last_sync)
+            )
+
+    def synced(self, item: wire.Synced) -> None:
+        """A market told the number of its last message to this shard."""
+        read = self._waiting.get(item.sync_id)
+        if read is not None and item.source in read.needs:
+            known = dict(read.command.after).get(item.source, 0)
+            read.needs[item.source] = max(item.number, known)
+
+    def serve(self) -> None:
+        """Deliver what has what it needs, refuse what waited too long."""
+        if not self._waiting:
+            return
+        now_ns = self._shard.host.monotonic_ns()
+        for sync_id, read in list(self._waiting.items()):
+            if read.is_satisfied(self._shard.watermarks):
+                del self._waiting[sync_id]
+                self._deliver(read.raw, read.command)
+                self._shard.host.wants_turn = True
+            elif now_ns >= read.deadline_ns:
+                del self._waiting[sync_id]
+                self._refuse(read.command, RejectReason.READ_TIMEOUT)
+
+    def _markets_to_sync(self, command: ReadAccount) -> list[str]:
+        if command.kind is ReadKind.BALANCES:
+            return []
+        if command.symbol:
+            return [market_shard(command.symbol)]
+        account = self._shard.accounts.get(command.account_id)
+        if account is None:
+            return []
+        return sorted({market_shard(order.symbol) for order in account.orders.values()})
+
+    def _deliver(self, raw: Raw, command: ReadAccount) -> None:
+        self._shard.send(command.account_id, (raw, command, "", 0))
+
+    def _refuse(self, command: Any, reason: RejectReason) -> None:
+        self._shard.answer(command.reply_to, Refused(command.request_id, reason))

@@ -1,0 +1,209 @@
+"""Program of a shard host: recovers its shards from the hot store and runs their pipelines."""
+
+import asyncio
+import gc
+from typing import Any
+
+import msgspec
+import structlog
+from storage.factory import open_hot_store
+
+from actors.account_shard import AccountShard
+from actors.control import HostControl, HostSpec
+from actors.cookie import read_cookie
+from actors.directory_shard import DirectoryShard
+from actors.follower import Follower
+from actors.host_loop import HostLoop
+from actors.journal import Journal
+from actors.market_shard import MarketShard
+from actors.placement import NodePlacement
+from actors.shard import Shard, ShardState
+from config.schema import NodeConfig, decode_config
+from exchange.errors import ExchangeError
+from exchange.ids import DIRECTORY_SHARD, market_shard
+from storage.ports import (
+    BatchRecord,
+    CorruptError,
+    HotStore,
+    OutcomeUnknownError,
+    StoreError,
+)
+
+log = structlog.get_logger(__name__)
+
+RECOVER_AGAIN_S = (0.05, 0.2, 1.0, 5.0)  # back-off while the store does not answer
+
+
+class ShardHost(HostLoop):
+    """A host that owns shards."""
+
+    def __init__(
+        self,
+        spec: HostSpec,
+        config: NodeConfig,
+        placement: NodePlacement,
+        secret: bytes,
+        store: HotStore,
+        report: Any,
+    ) -> None:
+        super().__init__(spec.name, spec.incarnation, config, placement, secret)
+        self._placement = placement
+        self._store = store
+        self._report = report
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._recovering: set[str] = set()
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        has_accounts = spec.name in placement.account_hosts
+        self.follower = Follower(self.core, feed="quotes" if has_accounts else "")
+        self.journal = Journal(self.core, store, config.pipeline.snapshot_every_events)
+        core = self.core
+        core.on_shard_stopped = self._on_stopped
+        core.on_shard_missing = self.open_shard
+        core.on_batch_closed = self.journal.due
+        core.on_refill = lambda shard, lane: self._spawn(self.journal.refill(shard, lane))
+        core.on_rebuild = lambda shard, entity: self._spawn(self._rebuild(shard, entity))
+        self.follower.on_change.append(lambda _event: self._open_markets())
+
+    # ---------------------------------------------------------------- appending
+
+    def submit(self, records: list[BatchRecord]) -> None:
+        self._spawn(self._append(records))
+
+    async def _append(self, records: list[BatchRecord]) -> None:
+        timeout_s = self.config.pipeline.append_timeout_ms / 1000
+        results: list[StoreError | None]
+        try:
+            async with asyncio.timeout(timeout_s):
+                results = await self._store.append(records)
+        except TimeoutError:
+            unknown = OutcomeUnknownError(f"no answer of the store for {timeout_s} s")
+            results = [unknown] * len(records)
+        self.core.committed(results)
+        if self.core.wants_turn:
+            self.turn_soon()
+
+    # ---------------------------------------------------------------- shards
+
+    def open_shard(self, shard_id: str) -> None:
+        """Recover a shard that this host owns and does not run; at once if it is already on."""
+        if shard_id not in self._recovering:
+            self._recovering.add(shard_id)
+            self._spawn(self._recover(shard_id))
+
+    async def recover_all(self) -> None:
+        """Recover every shard of this host, those the store knows and those it must have."""
+        known = [
+            s
+            for s in await self._store.shards()
+            if self.core.placement.host_of(s) == self.core.name
+        ]
+        always = self._placement.shards_of(self.core.name, self.config.hosts.account_shards)
+        for shard_id in dict.fromkeys([*always, *known]):
+            self._recovering.add(shard_id)
+            await self._recover(shard_id)
+
+    def _open_markets(self) -> None:
+        for symbol in self.follower.directory.instruments:
+            shard_id = market_shard(symbol)
+            if (
+                self.core.placement.host_of(shard_id) == self.core.name
+                and shard_id not in self.core.shards
+            ):
+                self.open_shard(shard_id)
+
+    def _new_shard(self, shard_id: str) -> Shard:
+        kind = shard_id.partition("/")[0]
+        shards = self.config.hosts.account_shards
+        if kind == "account":
+            return AccountShard(shard_id, self.core, self.follower, shards)
+        if kind == "market":
+            return MarketShard(shard_id, self.core, shards)
+        assert shard_id == DIRECTORY_SHARD
+        return DirectoryShard(shard_id, self.core)
+
+    async def _recover(self, shard_id: str) -> None:
+        """Rebuild a shard from its stream; wait for the store as long as it takes."""
+        attempt = 0
+        while True:
+            shard = self._new_shard(shard_id)
+            self.core.shards[shard_id] = shard
+            try:
+                await self.journal.recover(shard)
+                break
+            except (CorruptError, ExchangeError, msgspec.MsgspecError, AssertionError) as error:
+                shard.state = ShardState.FAILED
+                log.critical("shard_failed", shard=shard_id, error=repr(error))
+                self._report({"event": "shard_failed", "shard": shard_id, "error": repr(error)})
+                break
+            except StoreError as error:
+                delay_s = RECOVER_AGAIN_S[min(attempt, len(RECOVER_AGAIN_S) - 1)]
+                attempt += 1
+                log.warning("store_unavailable", shard=shard_id, error=str(error), again_s=delay_s)
+                await asyncio.sleep(delay_s)
+        self._recovering.discard(shard_id)
+        self.turn_soon()
+
+    async def _rebuild(self, shard: Shard, entity: int) -> None:
+        while shard.state is ShardState.SERVING:
+            if self.journal.is_durable_for(shard, entity):
+                await self.journal.rebuild(shard, entity, self._new_shard(shard.shard_id))
+                self.turn_soon()
+                return
+            await asyncio.sleep(0.001)
+
+    def _on_stopped(self, shard: Shard, error: StoreError) -> None:
+        log.error("shard_stopped", shard=shard.shard_id, seq=shard.seq, error=repr(error))
+        self._report({"event": "shard_stopped", "shard": shard.shard_id, "error": repr(error)})
+        self.open_shard(shard.shard_id)
+
+    # ---------------------------------------------------------------- time and end
+
+    def ticked(self) -> None:
+        self.follower.tick()
+        running = self.journal.step()
+        if running is not None:
+            self._spawn(self.journal.write(running))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # A bug in the pipeline itself: nothing here can be trusted any more.
+            error = task.exception()
+            if error is not None and not self.failure.done():
+                self.failure.set_exception(error)
+
+    async def drain(self) -> None:
+        """Take nothing new in, and wait until all that was taken is durable and sent."""
+        for _ in range(200):
+            if self.core.is_quiet and not any(link.in_flight for link in self.core.links.values()):
+                return
+            await asyncio.sleep(0.01)
+
+
+async def run(spec: HostSpec, control: HostControl) -> None:
+    """Recover, serve until told to stop, drain."""
+    config = decode_config(spec.config)
+    placement = NodePlacement.of(config)
+    secret = read_cookie(config.cookie_path)
+    store = open_hot_store(config.hot_url(spec.name))
+    host = ShardHost(spec, config, placement, secret, store, control.report)
+    await host.start()
+    await host.recover_all()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
+    control.ready()
+    try:
+        stopping = asyncio.ensure_future(control.stopping.wait())
+        await asyncio.wait({stopping, host.failure}, return_when=asyncio.FIRST_COMPLETED)
+        if host.failure.done():
+            await host.failure
+        await host.drain()
+    finally:
+        host.close()
+        await store.close()

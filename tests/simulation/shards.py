@@ -1,0 +1,90 @@
+"""The shards of the simulation: the real ones, with poison that their processes choke on."""
+
+from typing import Any
+
+from actors.account_shard import AccountProcess, AccountShard
+from actors.directory_shard import DirectoryShard
+from actors.market_shard import MarketProcess, MarketShard
+from actors.shard import Shard
+
+
+class PoisonError(Exception):
+    """What a bug in a decider would raise."""
+
+
+def client_order_id_of(item: Any) -> str:
+    for name in ("place", "order"):
+        item = getattr(item, name, item)
+    found: str = getattr(item, "client_order_id", "")
+    return found
+
+
+class ChokingAccount(AccountProcess):
+    """Fails always on "poison-a", and once in a while ("hiccup-a") on its first try."""
+
+    def handle(self, message: Any) -> None:
+        if not message[2]:
+            name = client_order_id_of(message[1])
+            if name.startswith("poison-a") or self.shard.is_hiccup(name, "hiccup-a"):
+                self.account.balances.clear()  # half changed: nothing of it may survive
+                raise PoisonError(name)
+        super().handle(message)
+
+
+class ChokingMarket(MarketProcess):
+    """Fails always on "poison-m", on "hiccup-m" once."""
+
+    def handle(self, message: Any) -> None:
+        name = client_order_id_of(message[1])
+        if name.startswith("poison-m") or self.shard.is_hiccup(name, "hiccup-m"):
+            self.market.accounts.clear()
+            raise PoisonError(name)
+        super().handle(message)
+
+
+class HiccupMixin:
+    """Remembers what already failed once."""
+
+    hiccuped: dict[str, None]
+
+    def is_hiccup(self, name: str, prefix: str) -> bool:
+        if name.startswith(prefix) and name not in self.hiccuped:
+            self.hiccuped[name] = None
+            return True
+        return False
+
+
+class SimulatedAccountShard(HiccupMixin, AccountShard):
+    def behaviour_of(self, entity: int) -> AccountProcess:
+        process = super().behaviour_of(entity)
+        return ChokingAccount(self, process.account)
+
+
+class SimulatedMarketShard(HiccupMixin, MarketShard):
+    def behaviour_of(self, entity: int) -> MarketProcess:
+        return ChokingMarket(self, self.market)
+
+
+class SimulatedShards:
+    """Makes shards; planted bugs replace its classes."""
+
+    account_shard: type[SimulatedAccountShard] = SimulatedAccountShard
+    market_shard: type[SimulatedMarketShard] = SimulatedMarketShard
+
+    def __init__(self) -> None:
+        self._hiccuped: dict[str, None] = {}
+
+    def new(self, shard_id: str, core: Any, context: Any, account_shards: int) -> Shard:
+        kind = shard_id.partition("/")[0]
+        if kind == "directory":
+            return DirectoryShard(shard_id, core)
+        shard: SimulatedAccountShard | SimulatedMarketShard
+        if kind == "account":
+            shard = self.account_shard(shard_id, core, context, account_shards)
+        else:
+            shard = self.market_shard(shard_id, core, account_shards)
+        shard.hiccuped = self._hiccuped
+        return shard
+
+    def heal(self) -> None:
+        """Planted bugs may stop misbehaving here."""
