@@ -56,6 +56,8 @@ class GatewaySettings(Section, frozen=True):
     stream_requests_per_s_max: Count = 5  # SUBSCRIBE and the like, a connection; beyond: close 1008
     streams_per_connection_max: Count = 1_024
     directory_lag_ms_max: Milliseconds = 3_000  # beyond: signed requests are refused
+    request_weight_per_minute_max: Count = 6_000_000  # of one client address; beyond: 429, -1003
+    connections_per_5_min_max: Count = 10_000  # new ones of one address; beyond: close 1008
 
 
 class PipelineSettings(Section, frozen=True):

@@ -40,6 +40,11 @@ UNAUTHORIZED = DialectError(401, -1002, "You are not authorized to execute this 
 TOO_MANY_REQUESTS = DialectError(
     429, -1003, "Too much request weight used; please use WebSocket Streams for live updates."
 )
+UNEXPECTED_RESPONSE = DialectError(
+    500,
+    -1006,
+    "An unexpected response was received from the message bus. Execution status unknown.",
+)
 TIMEOUT = DialectError(
     504,
     -1007,

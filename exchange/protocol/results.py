@@ -123,12 +123,20 @@ def amend_result(answer: OrderAmendedAnswer, texts: MarketTexts, unit: int) -> s
     )
 
 
-def replace_data(cancel: str | DialectError, place: str | DialectError | None) -> str:
+def test_result(maker_rate_e8: int, taker_rate_e8: int) -> str:
+    """Return the commission rates that a tested order would pay."""
+    none = '{"maker":"0.00000000","taker":"0.00000000"}'
+    return (
+        f'{{"standardCommissionForOrder":{{"maker":"{AMOUNTS[maker_rate_e8]}",'
+        f'"taker":"{AMOUNTS[taker_rate_e8]}"}},"specialCommissionForOrder":{none},'
+        f'"taxCommissionForOrder":{none},"discount":{{"enabledForAccount":false,'
+        f'"enabledForSymbol":false,"discountAsset":null,"discount":"0.00000000"}}}}'
+    )
+
+
+def replace_data(cancel: str | DialectError | None, place: str | DialectError | None) -> str:
     """Return both halves of a cancel-replace: a result, a refusal, or None for not attempted."""
-    if place is None:
-        place_word, place_json = "NOT_ATTEMPTED", "null"
-    else:
-        place_word, place_json = _half(place)
+    place_word, place_json = _half(place)
     cancel_word, cancel_json = _half(cancel)
     return (
         f'{{"cancelResult":"{cancel_word}","newOrderResult":"{place_word}",'
@@ -136,7 +144,9 @@ def replace_data(cancel: str | DialectError, place: str | DialectError | None) -
     )
 
 
-def _half(half: str | DialectError) -> tuple[str, str]:
+def _half(half: str | DialectError | None) -> tuple[str, str]:
+    if half is None:
+        return "NOT_ATTEMPTED", "null"
     return ("SUCCESS", half) if isinstance(half, str) else ("FAILURE", error_json(half))
 
 

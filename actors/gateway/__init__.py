@@ -1,0 +1,1 @@
+"""The edge: WebSocket sessions and market streams. No trading rule lives here."""
