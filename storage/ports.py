@@ -13,6 +13,7 @@ __all__ = [
     "AccountTrade",
     "BatchRecord",
     "ColdBatch",
+    "ColdReader",
     "ColdStore",
     "CorruptError",
     "FencedError",
@@ -153,18 +154,11 @@ class ColdBatch(msgspec.Struct):
     markets: list[MarketAssets] = []  # new markets, from the directory's and the markets' streams
 
 
-class ColdStore(Protocol):
-    """History: orders, trades, transfers, candles, and the ledger that follows from them."""
+class ColdReader(Protocol):
+    """History: orders, trades, transfers, candles. Any method may raise OutcomeUnknownError."""
 
     async def watermark(self, shard: str) -> int:
         """Return the last event of `shard` that is in the store; 0 if none."""
-
-    async def write(self, batch: ColdBatch) -> None:
-        """Write the batch and move the watermark in one transaction. Raises
-        SequenceConflictError if the watermark is not batch.after_seq (nothing is written)."""
-
-    async def write_all(self, batches: Sequence[ColdBatch]) -> None:
-        """Write batches of different shards in one transaction: all of them or none."""
 
     async def watermarks(self) -> dict[str, int]:
         """Return the watermarks of all shards, sorted by shard."""
@@ -172,13 +166,13 @@ class ColdStore(Protocol):
     async def markets(self) -> list[MarketAssets]:
         """Return the assets of all markets known, sorted by symbol."""
 
-    async def orders_by_id(self, keys: Sequence[tuple[int, str, int]]) -> list[OrderState]:
-        """Return the orders of (account_id, symbol, order_id) keys; unknown ones are left out."""
-
     async def order(
         self, account_id: int, symbol: str, order_id: int, client_order_id: str
     ) -> OrderState | None:
         """Find by order_id, or when it is 0 the newest order with that client order id."""
+
+    async def orders_by_id(self, keys: Sequence[tuple[int, str, int]]) -> list[OrderState]:
+        """Return the orders of (account_id, symbol, order_id) keys; unknown ones are left out."""
 
     async def orders(
         self,
@@ -217,3 +211,15 @@ class ColdStore(Protocol):
 
     async def close(self) -> None:
         """Finish what is under way and let go; idempotent."""
+
+
+class ColdStore(ColdReader, Protocol):
+    """ColdReader for the one projection that writes it. The ledger follows from what is written."""
+
+    async def write(self, batch: ColdBatch) -> None:
+        """Write the batch and move the watermark in one transaction. Raises
+        SequenceConflictError if the watermark is not batch.after_seq (nothing is written), and
+        CorruptError if a trade is in the store already."""
+
+    async def write_all(self, batches: Sequence[ColdBatch]) -> None:
+        """Write batches of different shards in one transaction: all of them or none."""
