@@ -18,6 +18,7 @@ from exchange.answers import OrderPlaced, OrderReplaced, OutcomePending, Refused
 from exchange.money import UNIT
 from exchange.orders import CancelRestriction, OrderType, ReplaceMode, Side, TimeInForce
 from exchange.reject import RejectReason
+from tests.support.auditing import audit_of
 from tests.support.shards import Exchange, check_conservation, replayed
 
 ACCOUNTS = (1, 2, 3)
@@ -122,7 +123,7 @@ def run(script: list[tuple[Any, ...]]) -> tuple[Exchange, list[Any]]:
 
 
 @given(steps)
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=600, deadline=None)
 def test_replayed_accounts_equal_live_accounts_byte_for_byte(script: list[Any]) -> None:
     exchange, _ = run(script)
     for shard in exchange.shards:
@@ -134,7 +135,7 @@ def test_replayed_accounts_equal_live_accounts_byte_for_byte(script: list[Any]) 
 
 
 @given(steps)
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=600, deadline=None)
 def test_holds_are_released_to_the_last_unit_when_all_orders_ended(script: list[Any]) -> None:
     exchange, _ = run(script)
     exchange.run()
@@ -151,7 +152,7 @@ def test_holds_are_released_to_the_last_unit_when_all_orders_ended(script: list[
 
 
 @given(steps)
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=600, deadline=None)
 def test_the_outcome_read_is_the_answer_that_the_market_gave(script: list[Any]) -> None:
     exchange, commands = run(script)
     exchange.run()
@@ -187,7 +188,7 @@ def normal(answer: Any) -> Any:
 
 
 @given(steps)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_repeated_request_gets_the_first_answer_or_none(script: list[Any]) -> None:
     exchange, commands = run(script)
     exchange.run()
@@ -198,3 +199,15 @@ def test_a_repeated_request_gets_the_first_answer_or_none(script: list[Any]) -> 
         assert type(read) is not OutcomePending
         if again is not None:
             assert normal(again) == normal(read)
+
+
+@given(steps)
+@settings(max_examples=60, deadline=None)
+def test_the_audit_is_clean_at_every_vector_of_positions(script: list[Any]) -> None:
+    exchange, _ = run(script)
+    assert audit_of(exchange).findings == ()
+    while exchange.market_step("BTCUSDT"):
+        continue
+    assert audit_of(exchange).findings == ()
+    while exchange.settle_step(exchange.shards[1], "BTCUSDT"):
+        assert audit_of(exchange).findings == ()
