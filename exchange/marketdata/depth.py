@@ -42,10 +42,12 @@ class DepthBook:
         return True
 
     def apply_full(self, full: MarketFull) -> MarketUpdate | None:
-        """Become equal to `full` and return what that changed as an update, None if nothing.
+        """Become equal to `full` and return what that changed as an update, None if there was
+        nothing new.
 
         Its first update id is the last known one plus 1, so that those who follow this copy see no
-        gap, whoever owns the market now. Levels that `full` does not reach are removed.
+        gap, whoever owns the market now; with changes that cancelled out it has no levels, but the
+        ids go on. Levels that `full` does not reach are removed.
         """
         first_update_id = self.update_id + 1
         lots_now = dict(full.bids)
@@ -58,7 +60,7 @@ class DepthBook:
         if trades:
             self.last_trade_id = trades[-1].trade_id
         self.update_id = full.update_id
-        if not changes and not trades:
+        if not changes and not trades and full.update_id < first_update_id:
             return None
         return MarketUpdate(
             self.symbol,
