@@ -31,6 +31,12 @@ async def failing_start(spec: HostSpec, control: HostControl) -> None:
     raise ValueError("cannot start")
 
 
+async def endless_start(spec: HostSpec, control: HostControl) -> None:
+    """Recovers until it is stopped."""
+    control.report({"recovering": True})
+    await control.stopping.wait()
+
+
 async def returning(spec: HostSpec, control: HostControl) -> None:
     """Becomes ready, and returns unasked once there is a file "crash"."""
     control.ready()

@@ -14,7 +14,7 @@ from actors.node_messages import NodeOptions
 from config.logging import setup_logging
 from config.schema import LoggingSettings
 
-PROGRAMS = ("steady", "crashing", "failing_start", "returning", "deaf")
+PROGRAMS = ("steady", "crashing", "failing_start", "endless_start", "returning", "deaf")
 
 
 def main() -> int:

@@ -44,6 +44,7 @@ def test_killed_host_is_started_again_and_takes_no_other_along(tmp_path: Path) -
         node.wait_restarted("steady-0", first)
         assert node.pid_of("steady-1") == second
         assert node.status().exits == 1
+        assert [host.starts for host in node.status().hosts] == [1, 2]
 
 
 def test_host_whose_supervisor_gives_up_takes_later_hosts_along_and_no_earlier_one(
@@ -109,6 +110,16 @@ def test_failed_first_start_ends_the_node_and_says_why(tmp_path: Path) -> None:
         assert node.wait_exit() == 1
         assert "ValueError: cannot start" in node.events[-1]["reason"]
         assert members(node.group) == []
+
+
+def test_node_that_is_still_starting_stops_in_order(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path, "steady", "endless_start", "steady") as node:
+        node.wait_event("report", host="endless_start-1")
+        assert [host.phase for host in node.status().hosts] == ["ready", "starting"]
+        node.process.send_signal(signal.SIGTERM)
+        assert node.wait_exit() == 0
+        assert members(node.group) == []
+    assert (tmp_path / "stopped").read_text().split() == ["steady-0"]
 
 
 def test_start_node_returns_when_all_hosts_are_ready_and_leaves_nothing_when_they_are_not(

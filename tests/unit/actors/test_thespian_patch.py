@@ -90,7 +90,7 @@ def test_message_too_large_for_a_frame_is_refused_by_the_sender() -> None:
         b"1_0>abc",
         b" 50>abc",
         b"abc>abc",
-        b"8388609>",  # one more than the bound
+        b"1048577>",  # one more than the bound
         b"99999999999>",
         b"1" * 5_000,
         b"GET / HTTP/1.1\r\n",
