@@ -96,7 +96,7 @@ def _ignore(peer: str) -> None:
 
 def transports(quick: bool) -> dict[tuple[str, int, str], tuple[float, float]]:
     """Return, by transport, messages a frame and pattern: CPU and wall µs per frame."""
-    return uvloop.run(_transports(rounds=3 if quick else 15, frames=60 if quick else 200))
+    return uvloop.run(_transports(rounds=3 if quick else 25, frames=60 if quick else 400))
 
 
 async def _transports(rounds: int, frames: int) -> dict[tuple[str, int, str], tuple[float, float]]:

@@ -64,6 +64,7 @@ class Host:
         frame = decode_frame(data)
         for taken in self.link.on_frame(frame, self._world.now_ns):
             assert taken.peer_incarnation == self.incarnation
+            assert taken.incarnation == self.link.peer_incarnation
             self.undurable.append(taken)
             for item in taken.items:
                 assert isinstance(item, Commands | Numbered)
@@ -154,6 +155,7 @@ actions = st.lists(
         st.sampled_from(["left", "right"]),
         st.integers(0, 5),
     ),
+    min_size=25,  # without it hypothesis draws about five, and too little happens in five
     max_size=80,
 )
 
