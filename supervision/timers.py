@@ -31,6 +31,10 @@ class TimerHeap:
     def __len__(self) -> int:
         return self._live
 
+    def entry_count(self) -> int:
+        """Return how many timers are held, cancelled ones included."""
+        return len(self._heap)
+
     def add(self, at_ns: int, callback: Callable[[], None]) -> Timer:
         timer = Timer(at_ns, callback)
         self._number += 1

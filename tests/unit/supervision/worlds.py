@@ -75,6 +75,8 @@ class World(Protocol):
         """Let a child end by itself; the supervisor has not yet acted on it."""
 
     def shut_down(self) -> None: ...
+    def alive(self) -> list[str]:
+        """Return the ids of the children that have a process, whatever the supervisor thinks."""
 
 
 def running(world: World) -> list[Handle]:
@@ -146,6 +148,7 @@ class LightWorld:
         self.ended: list[ExitReason] = []
         self.clock = Clock()
         self.scheduler = Scheduler(self.clock, random.Random(1))
+        self._made: list[ScriptedChild] = []
         self._watcher = self.scheduler.spawn(Watcher(self.ended))
 
     def child(self, child_id: str, **options: Any) -> ChildSpec:
@@ -177,9 +180,15 @@ class LightWorld:
         self.supervisor.shutdown(lambda: self.ended.append(SHUTDOWN))
         self.settle()
 
+    def alive(self) -> list[str]:
+        return [child.child_id for child in self._made if self.scheduler.is_alive(child.ctx.pid)]
+
     def _make(self, child_id: str, *_arguments: object) -> ScriptedChild | None:
         outcome = self.script.next_start(child_id)
-        return None if outcome == "ignore" else ScriptedChild(child_id, outcome, self)
+        if outcome == "ignore":
+            return None
+        self._made.append(ScriptedChild(child_id, outcome, self))
+        return self._made[-1]
 
 
 # ------------------------------------------------------------------ children that take their time
@@ -288,6 +297,9 @@ class SlowWorld:
     def shut_down(self) -> None:
         self.supervisor.shutdown(lambda: self.ended.append(SHUTDOWN))
         self.settle()
+
+    def alive(self) -> list[str]:
+        return list(self.port.alive.values())
 
     def later(self, callback: Callable[[], None]) -> None:
         self._steps.append(callback)
