@@ -85,7 +85,7 @@ class Journal:
         """
         snapshots = await self._store.snapshots(shard.shard_id)
         if snapshots:
-            twin.recover_entity(snapshots[0], entity)
+            twin.recover_entity(snapshots[0])
         after_seq = snapshots[0].seq if snapshots else 0
         async for record in self._store.read(shard.shard_id, after_seq):
             twin.replay_entity(record, entity)
@@ -101,10 +101,12 @@ class Journal:
     # ---------------------------------------------------------------- snapshots
 
     def due(self, shard: Shard) -> None:
-        """Between two batches of `shard`: begin a snapshot if enough happened since the last."""
-        if shard.seq - shard.snapshot_begun_seq >= self._every and (
-            shard.shard_id not in self._snapshots
-        ):
+        """Between two batches of `shard`: begin a snapshot if enough happened since the last.
+
+        Not while an entity is suspended: a crash may have left its state half changed.
+        """
+        is_due = shard.seq - shard.snapshot_begun_seq >= self._every
+        if is_due and not shard.suspended and shard.shard_id not in self._snapshots:
             self.begin_snapshot(shard)
 
     def begin_snapshot(self, shard: Shard) -> None:

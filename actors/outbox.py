@@ -43,9 +43,8 @@ class Lane:
         self._cache: dict[int, Raw] = {}
         self._cache_last = acked
         self._cache_max = cache_max
-        self._marks: list[
-            tuple[int, int]
-        ] = []  # (number, read the stream after this seq to find it)
+        # (number, the seq after which to read the stream to find it)
+        self._marks: list[tuple[int, int]] = []
 
     def emit(self) -> int:
         """Return the number of the next message."""
@@ -84,13 +83,18 @@ class Lane:
             del self._marks[:keep]
 
     def rewind(self, first: int, now_ns: int) -> None:
-        """The target wants everything from `first` on (again)."""
-        self.acknowledge(min(first - 1, self.released), now_ns)
-        self.sent = self.acked
+        """The target wants everything from `first` on (again).
+
+        That is no acknowledgement: what it has before `first` may not be durable there.
+        """
+        assert self.acked < first <= self.released + 1, (self.target, self.acked, first)
+        self.sent = first - 1
         self.moved_at_ns = now_ns
-        if self.acked + 1 not in self._cache:
+        if self.sent > self._cache_last or (
+            self.sent < self._cache_last and first not in self._cache
+        ):
             self._cache.clear()
-            self._cache_last = self.acked
+            self._cache_last = self.sent
 
     def pump(self, put: Callable[[int, Raw], bool], now_ns: int) -> None:
         """Hand to the link what it takes."""

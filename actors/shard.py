@@ -84,6 +84,9 @@ class Shard:
         self.watermarks: dict[str, int] = {}  # per source: applied up to, in memory
         self.holes: dict[str, set[int]] = {}  # below the watermark, waiting in a suspended mailbox
         self.durable: dict[str, int] = {}  # per source: in a durable record up to
+        # Of the holes, those whose message is in a mailbox here; the others were lost in a crash of
+        # the host, and are taken when they are sent again. Only asked for membership.
+        self.kept: set[tuple[str, int]] = set()
         self.lanes: dict[str, Lane] = {}
         self.attempts: dict[object, int] = {}  # failures of items not yet quarantined
         self.entities: dict[int, Pid] = {}
@@ -240,7 +243,8 @@ class Shard:
         self.attempts[item] = self.attempts.get(item, 0) + 1
         for _, _, source, number in mailbox:
             if source:
-                self.add_hole(source, number)
+                self.kept.add((source, number))
+                self._set_holes(source, self.holes.get(source, set()) | {number})
         self.suspended[entity] = error
         self.suspended_at_seq[entity] = self.position
         self.host.on_rebuild(self, entity)
@@ -293,11 +297,11 @@ class Shard:
                 if now_ns - self._asked_at_ns.get(source, 0) > RESEND_EVERY_NS:
                     self._ask_again(source, now_ns)
                 break
-            elif holes and number in holes:
+            elif holes and number in holes and (source, number) not in self.kept:
                 message = decode(raw)
                 if self.accepts_message(message):
-                    holes.discard(number)
-                    self._set_holes(source, holes)
+                    self.close_hole(source, number)
+                    holes = self.holes.get(source)
                     self.deliver_message(source, number, raw, message)
         if applied != self.watermarks.get(source, 0):
             self.watermarks[source] = applied
@@ -328,11 +332,9 @@ class Shard:
         self._asked_at_ns[source] = now_ns
         self.host.send_resend(source, self.shard_id, self.applied(source) + 1)
 
-    def add_hole(self, source: str, number: int) -> None:
-        """`number` was taken but waits in a suspended mailbox: it must be sent again after a crash."""
-        self._set_holes(source, self.holes.get(source, set()) | {number})
-
     def close_hole(self, source: str, number: int) -> None:
+        """A message that was kept from its process is applied now."""
+        self.kept.discard((source, number))
         holes = self.holes.get(source)
         if holes and number in holes:
             self._set_holes(source, holes - {number})

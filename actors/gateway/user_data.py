@@ -58,8 +58,9 @@ class UserData:
         """Answered by StreamLive in the taker's mailbox, or by a refusal of the call."""
         feed = self._feeds.get(account_id)
         if feed is None:
-            feed = self._feeds[account_id] = _Feed()
+            feed = self._feeds[account_id] = _Feed(waiting=[(taker, call)])
             self._ask(account_id, feed, now_ns)
+            return
         if account_id in self._unanswered:
             feed.waiting.append((taker, call))
             return
@@ -76,7 +77,7 @@ class UserData:
 
     def resubscribe(self, shard_accounts: int, shard_index: int, now_ns: int) -> None:
         """The host of shard `shard_index` (of `shard_accounts`) is new: continue where we were."""
-        for account_id, feed in self._feeds.items():
+        for account_id, feed in list(self._feeds.items()):
             if account_id % shard_accounts == shard_index:
                 self._ask(account_id, feed, now_ns)
 
@@ -120,9 +121,10 @@ class UserData:
             for taker, call in expired:
                 feed.waiting.remove((taker, call))
                 call.port.deliver(call, DISCONNECTED)
-            if now_ns - feed.asked_at_ns >= ASK_AGAIN_NS:
+            if not feed.takers and not feed.waiting:
+                self._drop_if_unused(account_id, feed)
+            elif now_ns - feed.asked_at_ns >= ASK_AGAIN_NS:
                 self._ask(account_id, feed, now_ns)
-            self._drop_if_unused(account_id, feed)
 
     def _ask(self, account_id: int, feed: _Feed, now_ns: int) -> None:
         self._unanswered[account_id] = None

@@ -26,6 +26,7 @@ class ChokingAccount(AccountProcess):
         if not message[2]:
             name = client_order_id_of(message[1])
             if name.startswith("poison-a") or self.shard.is_hiccup(name, "hiccup-a"):
+                self.shard.before_change(self.account)
                 self.account.balances.clear()  # half changed: nothing of it may survive
                 raise PoisonError(name)
         super().handle(message)

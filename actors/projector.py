@@ -1,0 +1,214 @@
+"""From the streams of a node to the cold store, exactly once and resumable by watermark.
+
+What is in memory follows from the cold store and the streams: after any error it is thrown away and
+read again. A shard whose stream cannot be projected is set aside and reported; the others go on.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from config.logging import get_logger
+from exchange.errors import ExchangeError
+from exchange.ids import DIRECTORY_SHARD
+from exchange.projection import (
+    ACCOUNT_ENTRY,
+    DIRECTORY_ENTRY,
+    MARKET_ENTRY,
+    AccountProjection,
+    Assets,
+    MarketProjection,
+    markets_added,
+)
+from storage.codec import EntryCodec
+from storage.ports import (
+    BatchRecord,
+    ColdBatch,
+    ColdStore,
+    CorruptError,
+    Head,
+    HotReader,
+    MarketAssets,
+    OutcomeUnknownError,
+    StoreUnusableError,
+)
+
+log = get_logger(__name__)
+
+EVENTS_MAX: Final = 20_000  # of one shard in one transaction: bounds memory and the lock
+ORDERS_MAX: Final = 200_000  # open orders of one shard in memory, about 80 MB
+
+_account_entries: Final[EntryCodec[Any]] = EntryCodec(ACCOUNT_ENTRY)
+_market_entries: Final[EntryCodec[Any]] = EntryCodec(MARKET_ENTRY)
+_directory_entries: Final[EntryCodec[Any]] = EntryCodec(DIRECTORY_ENTRY)
+
+
+class Projector:
+    """Reads what is new, folds it, writes it, says how far it is. One instance writes the store."""
+
+    def __init__(
+        self,
+        hot_stores: Sequence[HotReader],
+        cold: ColdStore,
+        on_progress: Callable[[str, int], None],
+        *,
+        events_max: int = EVENTS_MAX,
+        orders_max: int = ORDERS_MAX,
+    ) -> None:
+        """`on_progress` is told (shard, seq) when that much of a shard is durable in `cold`."""
+        self.positions: dict[str, int] = {}
+        self.set_aside: dict[str, str] = {}  # shard -> why it cannot be projected
+        self.is_behind = False  # the last step did not reach the end of some stream
+        self._hot_stores = list(hot_stores)
+        self._cold = cold
+        self._on_progress = on_progress
+        self._events_max = events_max
+        self._orders_max = orders_max
+        self._is_loaded = False
+        self._assets: Assets = {}
+        self._accounts: dict[str, AccountProjection] = {}
+        self._markets: dict[str, MarketProjection] = {}
+
+    @property
+    def orphans(self) -> int:
+        """Events of orders that history does not know: of accounts that were frozen."""
+        return sum(projection.orphans for projection in self._accounts.values())
+
+    def add_store(self, store: HotReader) -> None:
+        self._hot_stores.append(store)
+
+    def announce(self) -> None:
+        """Tell all positions again: whoever was told may have been restarted."""
+        for shard, seq in self.positions.items():
+            self._on_progress(shard, seq)
+
+    def reset(self) -> None:
+        """Forget everything in memory, after a write whose outcome is not known."""
+        self._is_loaded = False
+        self._accounts.clear()
+        self._markets.clear()
+
+    async def step(self) -> int:
+        """Project what is new; return how many events that were.
+
+        Raises:
+            StoreError: the cold store failed; call `reset` before the next step.
+        """
+        if not self._is_loaded:
+            await self._load()
+        self.is_behind = False
+        # First the ends of all streams, then the directory: so whatever market a trade up to these
+        # ends names, it was added before, and is known by the time the trade is folded.
+        ends = await self._ends()
+        batches = [
+            batch
+            for shard, (store, head) in ends.items()
+            if (batch := await self._project(store, shard, head.seq)) is not None
+        ]
+        if not batches:
+            return 0
+        await self._cold.write_all(batches)
+        events = 0
+        for batch in batches:
+            events += batch.last_seq - batch.after_seq
+            self.positions[batch.shard] = batch.last_seq
+            self._on_progress(batch.shard, batch.last_seq)
+        return events
+
+    async def _load(self) -> None:
+        self.positions = await self._cold.watermarks()
+        self._assets.clear()
+        self._learn(await self._cold.markets())
+        self._is_loaded = True
+        self.announce()
+
+    async def _ends(self) -> dict[str, tuple[HotReader, Head]]:
+        """Return the shards with something new, the directory first, then markets, then accounts."""
+        found: dict[str, tuple[HotReader, Head]] = {}
+        for store in self._hot_stores:
+            try:
+                heads = await store.heads()
+            except (OutcomeUnknownError, CorruptError) as error:
+                log.warning("projection_cannot_read", error=str(error))
+                continue
+            for shard, head in heads.items():
+                position = self.positions.get(shard, 0)
+                if head.seq < position:
+                    self._set_aside(shard, f"history is at {position}, the stream at {head.seq}")
+                elif head.seq > position and shard not in self.set_aside:
+                    found[shard] = store, head
+        return {shard: found[shard] for shard in sorted(found, reverse=True, key=_rank)}
+
+    async def _project(self, store: HotReader, shard: str, end: int) -> ColdBatch | None:
+        """Fold what `shard` has after its position; None if that cannot be done, now or ever."""
+        after_seq = seq = self.positions.get(shard, 0)
+        kind, _, name = shard.partition("/")
+        batch = ColdBatch(shard, after_seq, seq, [], [], [], {}, {}, [])
+        is_directory = shard == DIRECTORY_SHARD
+        try:
+            async for record in store.read(shard, after_seq):
+                # The directory is read to its end, see `step`.
+                if not is_directory and (record.last_seq > end or seq - after_seq >= self._events_max):
+                    self.is_behind = self.is_behind or record.last_seq <= end
+                    break
+                if kind == "account":
+                    await self._fold_account(shard, record)
+                elif kind == "market":
+                    (await self._market(name)).fold(_market_entries.body(record.payload).entries)
+                elif is_directory:
+                    added = markets_added(_directory_entries.body(record.payload).entries)
+                    self._learn(added)
+                    batch.markets += added
+                seq = record.last_seq
+        except OutcomeUnknownError as error:
+            log.warning("projection_cannot_read", shard=shard, error=str(error))  # next time again
+        except (CorruptError, StoreUnusableError, ExchangeError) as error:
+            self._set_aside(shard, str(error))
+            return None
+        if seq == after_seq:
+            return None
+        batch.last_seq = seq
+        if kind == "account":
+            batch.orders, batch.account_trades, batch.transfers = self._accounts[shard].take()
+        elif kind == "market":
+            trades, candles, markets = self._markets[name].take()
+            batch.trades, batch.candles, batch.markets = {name: trades}, {name: candles}, markets
+            self._learn(markets)
+        return batch
+
+    async def _fold_account(self, shard: str, record: BatchRecord) -> None:
+        projection = self._accounts.get(shard)
+        if projection is None:
+            projection = AccountProjection(self._assets, self._orders_max)
+            self._accounts[shard] = projection
+        body = _account_entries.body(record.payload)
+        entities, entries = body.entities, body.entries
+        if len(entities) != len(entries):
+            raise CorruptError(f"{len(entries)} entries of {len(entities)} accounts in a record")
+        start = projection.fold(entities, entries)
+        while start < len(entries):
+            missing = projection.missing(entities, entries, start)
+            projection.know(missing, await self._cold.orders_by_id(missing))
+            start = projection.fold(entities, entries, start)
+
+    async def _market(self, symbol: str) -> MarketProjection:
+        projection = self._markets.get(symbol)
+        if projection is None:
+            newest = await self._cold.candles(symbol, 0, 0, 1)
+            projection = MarketProjection(symbol, newest[0] if newest else None)
+            self._markets[symbol] = projection
+        return projection
+
+    def _learn(self, markets: Sequence[MarketAssets]) -> None:
+        for market in markets:
+            self._assets.setdefault(market.symbol, (market.base_asset, market.quote_asset))
+
+    def _set_aside(self, shard: str, reason: str) -> None:
+        if shard not in self.set_aside:
+            log.error("projection_set_aside", shard=shard, reason=reason)
+            self.set_aside[shard] = reason
+        self._accounts.pop(shard, None)
+        self._markets.pop(shard.partition("/")[2], None)
+
+
+def _rank(shard: str) -> str:
+    return shard  # directory, market, account: the alphabet backwards is the order of dependence
