@@ -10,6 +10,7 @@ from typing import Any, Final
 from config.logging import get_logger
 from exchange.errors import ExchangeError
 from exchange.ids import DIRECTORY_SHARD
+from exchange.orders import OrderState
 from exchange.projection import (
     ACCOUNT_ENTRY,
     DIRECTORY_ENTRY,
@@ -40,6 +41,14 @@ ORDERS_MAX: Final = 200_000  # open orders of one shard in memory, about 80 MB
 _account_entries: Final[EntryCodec[Any]] = EntryCodec(ACCOUNT_ENTRY)
 _market_entries: Final[EntryCodec[Any]] = EntryCodec(MARKET_ENTRY)
 _directory_entries: Final[EntryCodec[Any]] = EntryCodec(DIRECTORY_ENTRY)
+
+
+# The directory's and the markets' streams say what accounts trade.
+_RANKS: Final = {"directory": 0, "market": 1, "account": 2}
+
+
+def _rank(shard: str) -> tuple[int, str]:
+    return _RANKS.get(shard.partition("/")[0], len(_RANKS)), shard
 
 
 class Projector:
@@ -122,7 +131,7 @@ class Projector:
         self.announce()
 
     async def _ends(self) -> dict[str, tuple[HotReader, Head]]:
-        """Return the shards with something new, the directory first, then markets, then accounts."""
+        """Return the shards with something new: the directory, then markets, then accounts."""
         found: dict[str, tuple[HotReader, Head]] = {}
         for store in self._hot_stores:
             try:
@@ -136,64 +145,85 @@ class Projector:
                     self._set_aside(shard, f"history is at {position}, the stream at {head.seq}")
                 elif head.seq > position and shard not in self.set_aside:
                     found[shard] = store, head
-        return {shard: found[shard] for shard in sorted(found, reverse=True, key=_rank)}
+        return {shard: found[shard] for shard in sorted(found, key=_rank)}
 
     async def _project(self, store: HotReader, shard: str, end: int) -> ColdBatch | None:
-        """Fold what `shard` has after its position; None if that cannot be done, now or ever."""
-        after_seq = seq = self.positions.get(shard, 0)
+        """Fold what `shard` has after its position; None if there is nothing, now or ever."""
+        after_seq = self.positions.get(shard, 0)
         kind, _, name = shard.partition("/")
-        batch = ColdBatch(shard, after_seq, seq, [], [], [], {}, {}, [])
-        is_directory = shard == DIRECTORY_SHARD
         try:
-            async for record in store.read(shard, after_seq):
-                # The directory is read to its end, see `step`.
-                if not is_directory and (record.last_seq > end or seq - after_seq >= self._events_max):
-                    self.is_behind = self.is_behind or record.last_seq <= end
-                    break
-                if kind == "account":
-                    await self._fold_account(shard, record)
-                elif kind == "market":
-                    (await self._market(name)).fold(_market_entries.body(record.payload).entries)
-                elif is_directory:
-                    added = markets_added(_directory_entries.body(record.payload).entries)
-                    self._learn(added)
-                    batch.markets += added
-                seq = record.last_seq
-        except OutcomeUnknownError as error:
-            log.warning("projection_cannot_read", shard=shard, error=str(error))  # next time again
+            records = await self._read(store, shard, after_seq, end)
+            if not records:
+                return None
+            batch = ColdBatch(shard, after_seq, records[-1].last_seq, [], [], [], {}, {}, [])
+            if kind == "account":
+                projection = await self._fold_account(shard, records)
+                batch.orders, batch.account_trades, batch.transfers = projection.take()
+            elif kind == "market":
+                market = await self._market(name)
+                for record in records:
+                    market.fold(_market_entries.body(record.payload).entries)
+                trades, candles, batch.markets = market.take()
+                batch.trades, batch.candles = {name: trades}, {name: candles}
+            elif shard == DIRECTORY_SHARD:
+                for record in records:
+                    batch.markets += markets_added(_directory_entries.body(record.payload).entries)
         except (CorruptError, StoreUnusableError, ExchangeError) as error:
             self._set_aside(shard, str(error))
             return None
-        if seq == after_seq:
-            return None
-        batch.last_seq = seq
-        if kind == "account":
-            batch.orders, batch.account_trades, batch.transfers = self._accounts[shard].take()
-        elif kind == "market":
-            trades, candles, markets = self._markets[name].take()
-            batch.trades, batch.candles, batch.markets = {name: trades}, {name: candles}, markets
-            self._learn(markets)
+        self._learn(batch.markets)
         return batch
 
-    async def _fold_account(self, shard: str, record: BatchRecord) -> None:
+    async def _read(
+        self, store: HotReader, shard: str, after_seq: int, end: int
+    ) -> list[BatchRecord]:
+        records: list[BatchRecord] = []
+        seq = after_seq
+        try:
+            async for record in store.read(shard, after_seq):
+                # The directory is read to its end, see `step`; it is small.
+                if shard != DIRECTORY_SHARD:
+                    if record.last_seq > end:
+                        break
+                    if seq - after_seq >= self._events_max:
+                        self.is_behind = True
+                        break
+                records.append(record)
+                seq = record.last_seq
+        except OutcomeUnknownError as error:
+            log.warning("projection_cannot_read", shard=shard, error=str(error))
+        return records
+
+    async def _fold_account(self, shard: str, records: Sequence[BatchRecord]) -> AccountProjection:
         projection = self._accounts.get(shard)
         if projection is None:
             projection = AccountProjection(self._assets, self._orders_max)
             self._accounts[shard] = projection
-        body = _account_entries.body(record.payload)
-        entities, entries = body.entities, body.entries
-        if len(entities) != len(entries):
-            raise CorruptError(f"{len(entries)} entries of {len(entities)} accounts in a record")
-        start = projection.fold(entities, entries)
-        while start < len(entries):
-            missing = projection.missing(entities, entries, start)
-            projection.know(missing, await self._cold.orders_by_id(missing))
-            start = projection.fold(entities, entries, start)
+        for record in records:
+            body = _account_entries.body(record.payload)
+            entities, entries = body.entities, body.entries
+            if len(entities) != len(entries):
+                raise CorruptError(f"{len(entries)} entries, {len(entities)} accounts in a record")
+            start = projection.fold(entities, entries)
+            while start < len(entries):
+                missing = projection.missing(entities, entries, start)
+                projection.know(missing, await self._orders(missing))
+                start = projection.fold(entities, entries, start)
+        return projection
+
+    async def _orders(self, keys: Sequence[tuple[int, str, int]]) -> Sequence[OrderState]:
+        try:
+            return await self._cold.orders_by_id(keys)
+        except CorruptError as error:  # the stream is not to blame
+            raise OutcomeUnknownError(str(error)) from error
 
     async def _market(self, symbol: str) -> MarketProjection:
         projection = self._markets.get(symbol)
         if projection is None:
-            newest = await self._cold.candles(symbol, 0, 0, 1)
+            try:
+                newest = await self._cold.candles(symbol, 0, 0, 1)
+            except CorruptError as error:
+                raise OutcomeUnknownError(str(error)) from error
             projection = MarketProjection(symbol, newest[0] if newest else None)
             self._markets[symbol] = projection
         return projection
@@ -208,7 +238,3 @@ class Projector:
             self.set_aside[shard] = reason
         self._accounts.pop(shard, None)
         self._markets.pop(shard.partition("/")[2], None)
-
-
-def _rank(shard: str) -> str:
-    return shard  # directory, market, account: the alphabet backwards is the order of dependence

@@ -1,9 +1,9 @@
 """Stores that live in memory: for tests, and for the simulation, which calls the plain cores."""
 
 import dataclasses
-import logging
 from collections.abc import AsyncIterator, Sequence
 
+from config.logging import get_logger
 from storage.integrity import in_order, record_checksum, refusal, snapshot_checksum
 from storage.ports import (
     BatchRecord,
@@ -14,7 +14,7 @@ from storage.ports import (
     StoreError,
 )
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 NEW_STREAM = Head(0, 0, b"")
 
@@ -93,7 +93,7 @@ class MemoryStreams:
             if snapshot_checksum(snapshot) == checksum:
                 intact.append(snapshot)
             else:
-                log.error("snapshot_damaged", extra={"shard": shard, "seq": snapshot.seq})
+                log.error("snapshot_damaged", shard=shard, seq=snapshot.seq)
         return intact
 
     def trim(self, shard: str, upto_seq: int) -> None:

@@ -1,6 +1,5 @@
 """Snapshots as files next to the database: a large one must not stand in the way of a commit."""
 
-import logging
 import os
 import struct
 from pathlib import Path
@@ -9,10 +8,11 @@ from urllib.parse import quote
 
 import msgspec
 
+from config.logging import get_logger
 from storage.integrity import snapshot_checksum
 from storage.ports import OutcomeUnknownError, Snapshot
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 KEPT: Final = 2
 _MAGIC: Final = b"VTSNAP01"
@@ -57,7 +57,9 @@ class SnapshotFiles:
             except (OSError, ValueError) as error:
                 log.error(
                     "snapshot_damaged",
-                    extra={"shard": shard, "path": str(path), "reason": str(error)},
+                    shard=shard,
+                    path=str(path),
+                    reason=str(error),
                 )
         return intact
 

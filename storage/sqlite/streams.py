@@ -1,11 +1,11 @@
 """Streams in a SQLite file: the blocking half of hot.py, one instance per connection and thread."""
 
-import logging
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from config.logging import get_logger
 from storage.integrity import in_order, record_checksum, refusal
 from storage.ports import (
     BatchRecord,
@@ -26,7 +26,7 @@ from storage.sqlite.files import (
 )
 from storage.sqlite.witness import Witness
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 APPLICATION_ID: Final = 0x564D5448  # "VMTH"
 SCHEMA_VERSION: Final = 1
@@ -239,9 +239,7 @@ class StreamWriter:
                     "PRAGMA wal_checkpoint(RESTART)"
                 ).fetchone()
                 self._connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-                log.warning(
-                    "store_log_long", extra={"pages": pages, "written": done, "is_busy": bool(busy)}
-                )
+                log.warning("store_log_long", pages=pages, written=done, is_busy=bool(busy))
         except sqlite3.Error as error:
             self._undo(error)
 
@@ -282,7 +280,7 @@ class Checkpointer:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except sqlite3.Error as error:
             # Nothing is lost by it: the writer's own checkpoint does all the work, and says so.
-            log.warning("store_checkpoint_failed", extra={"reason": str(error)})
+            log.warning("store_checkpoint_failed", reason=str(error))
 
     def close(self) -> None:
         self._connection.close()

@@ -1,13 +1,14 @@
 """A thread that runs blocking calls one after the other, for an event loop."""
 
 import asyncio
-import logging
 import queue
 import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-log = logging.getLogger(__name__)
+from config.logging import get_logger
+
+log = get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class Worker:
             try:
                 loop.call_soon_threadsafe(_settle, future, result, failure)
             except RuntimeError:
-                log.warning("store_result_unwanted", extra={"reason": "event loop is closed"})
+                log.warning("store_result_unwanted", reason="event loop is closed")
 
 
 def _settle(future: "asyncio.Future[Any]", result: object, failure: BaseException | None) -> None:
