@@ -31,7 +31,7 @@ _KINDS = 6
 class Group:
     """Messages that will leave as one item, or one plain item."""
 
-    __slots__ = ("first", "item", "kind", "messages", "source", "target")
+    __slots__ = ("_item_weight", "first", "item", "kind", "messages", "source", "target")
 
     def __init__(
         self,
@@ -44,11 +44,12 @@ class Group:
     ) -> None:
         self.kind, self.source, self.target, self.first = kind, source, target, first
         self.messages, self.item = messages, item
+        self._item_weight = 0 if item is None else _weight(item)
 
     @property
     def weight(self) -> int:
-        """How much of a frame it takes: the number of messages."""
-        return len(self.messages) if self.item is None else _item_weight(self.item)
+        """How much of a frame, and of the bound, it takes: the number of messages."""
+        return self._item_weight or len(self.messages)
 
     def build(self) -> AnyItem:
         """Return the item that carries the group."""
@@ -97,14 +98,19 @@ class LinkBuffer:
     # -------------------------------------------------------------- adders
 
     def put(self, item: AnyItem) -> bool:
-        """Add a plain item. False: full; whoever sent the request that caused it asks again."""
+        """Add a plain item. False: full; whoever sent the request that caused it asks again.
+
+        One that carries messages weighs as many; the first is taken whatever it weighs.
+        """
         if isinstance(item, Watermark):
             self.put_watermark(item.source, item.target, item.number)
             return True
-        if self._counts[_ITEM] >= self._items_max:
+        group = Group(_ITEM, "", "", 0, [], item)
+        waiting = self._counts[_ITEM]
+        if waiting and waiting + group.weight > self._items_max:
             return False
-        self._counts[_ITEM] += 1
-        self._queue.append(Group(_ITEM, "", "", 0, [], item))
+        self._counts[_ITEM] = waiting + group.weight
+        self._queue.append(group)
         self._close_groups()
         return True
 
@@ -198,7 +204,7 @@ class LinkBuffer:
             else:
                 group = _split(group, room)
                 weight = room
-            counts[group.kind] -= 1 if group.item is not None else weight
+            counts[group.kind] -= weight
             groups.append(group)
             room -= weight
         return groups
@@ -211,7 +217,7 @@ class LinkBuffer:
                     (group.item.source, group.item.target), group.item.number
                 )
                 continue
-            self._counts[group.kind] += 1 if group.item is not None else len(group.messages)
+            self._counts[group.kind] += group.weight
             self._queue.appendleft(group)
 
     def forget(self) -> None:
@@ -281,7 +287,7 @@ def _split(group: Group, room: int) -> Group:
     return head
 
 
-def _item_weight(item: AnyItem) -> int:
+def _weight(item: AnyItem) -> int:
     if isinstance(item, Numbered | MarketData):
         return max(1, len(item.messages))
     if isinstance(item, DirectoryFeed | UserEvents):

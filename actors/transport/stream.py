@@ -83,12 +83,13 @@ class StreamTransport:
             ) from error
 
     def set_peer(self, name: str, endpoint: str) -> None:
+        where = parse_endpoint(endpoint)
         known = self._peers.get(name)
         if known is not None:
-            if known.endpoint_text == endpoint:
+            if known.endpoint == where:
                 return
             known.close()
-        self._peers[name] = _Peer(self.secret, endpoint)
+        self._peers[name] = _Peer(self.secret, where)
 
     def send(self, peer: str, data: bytes) -> None:
         known = self._peers.get(peer)
@@ -244,12 +245,11 @@ class _Outgoing(asyncio.Protocol):
 class _Peer:
     """One peer, and the task that keeps a connection to it."""
 
-    def __init__(self, secret: bytes, endpoint: str) -> None:
-        self.endpoint_text = endpoint
+    def __init__(self, secret: bytes, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
         self._secret = secret
         self._connection: _Outgoing | None = None
-        where = parse_endpoint(endpoint)
-        self._task = asyncio.get_running_loop().create_task(self._keep_connected(where))
+        self._task = asyncio.get_running_loop().create_task(self._keep_connected())
 
     def send(self, data: bytes) -> bool:
         connection = self._connection
@@ -266,10 +266,10 @@ class _Peer:
             self._connection.transport.abort()
         self._connection = None
 
-    async def _keep_connected(self, endpoint: Endpoint) -> None:
+    async def _keep_connected(self) -> None:
         delay_s = RECONNECT_S
         while True:
-            connection = await _connect(endpoint, self._secret)
+            connection = await _connect(self.endpoint, self._secret)
             if connection is not None:
                 self._connection = connection
                 await connection.lost.wait()
