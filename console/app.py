@@ -108,7 +108,7 @@ def stop(data: DataOption = DATA_DEFAULT, json: JsonOption = False) -> None:
 @app.command(epilog="Example: run_node.py audit && echo every cent is there")
 def audit(data: DataOption = DATA_DEFAULT, json: JsonOption = False) -> None:
     """Recompute all money from the journals; exit code 5 if anything does not add up."""
-    _carry_out(data, operate.audit, json)
+    raise typer.Exit(show(operate.audit(data), as_json=json))
 
 
 @app.command(epilog="Example: run_node.py snapshot")

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from actors.client import NodeClient
 
-from actors.node import NodeUnreachableError
 from benchmarks.client import (
     ConnectionLostError,
     Credentials,
@@ -23,6 +21,7 @@ from benchmarks.client import (
 )
 from config.logging import get_logger
 from config.schema import NodeConfig
+from console.connection import UNREACHABLE, connect_node
 from console.demo_strategy import LEVELS, Walk, Wish, quote, take
 from console.node import NodePort
 from console.provision import ProvisionError, ensure_market, new_trader
@@ -119,9 +118,9 @@ async def _prepare_patiently(config: NodeConfig) -> DemoState:
     pause_s = RETRY_S_MIN
     while True:
         try:
-            async with NodeClient.connect(Path(config.node.data_dir)) as node:
+            async with connect_node(Path(config.node.data_dir)) as node:
                 return await prepare(node, config)
-        except (NodeUnreachableError, ProvisionError) as error:
+        except (*UNREACHABLE, ProvisionError) as error:
             log.debug("demo_waits_for_node", reason=str(error))
             await asyncio.sleep(pause_s)
             pause_s = min(RETRY_S_MAX, pause_s * 2)

@@ -18,8 +18,8 @@ NO_REQUEST = 0  # and its own request id
 
 
 class NodePort(Protocol):
-    """A connection to a node, for operators. Every method raises NodeUnreachableError (of
-    actors/node.py) when no answer comes in time; what was asked may then have been done."""
+    """A connection to a node, for operators. Every method raises one of connection.UNREACHABLE
+    when no answer comes in time; what was asked may then have been done."""
 
     async def directory(self, command: DirectoryCommand) -> Answer:
         """Have the directory obey `command`: DirectoryDone or Refused, once it is durable."""
@@ -29,9 +29,6 @@ class NodePort(Protocol):
 
     async def markets(self) -> Sequence[tuple[Instrument, MarketStatus]]:
         """Return all markets, by symbol."""
-
-    async def audit(self) -> Any:
-        """Return the audit's report (exchange/audit.py)."""
 
     async def snapshot(self) -> dict[str, Any]:
         """Have every shard write a snapshot; return {"shards": [{"shard": ..., "seq": ...}]}."""
@@ -72,15 +69,13 @@ def unreachable(error: Exception) -> Outcome:
 
 def ask(data_dir: Path, question: Ask) -> Outcome:
     """Connect to the node that runs on `data_dir`, put the question and return its outcome."""
-    from actors.client import NodeClient  # here, so that --help does not load all of Thespian
-
-    from actors.node import NodeUnreachableError
+    from console import connection  # here, so that --help does not load a whole node
 
     async def put() -> Outcome:
-        async with NodeClient.connect(data_dir) as node:
+        async with connection.connect_node(data_dir) as node:
             return await question(node)
 
     try:
         return asyncio.run(put())
-    except NodeUnreachableError as error:
+    except connection.UNREACHABLE as error:
         return unreachable(error)

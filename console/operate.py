@@ -1,5 +1,6 @@
 """`status`, `stop`, `audit`, `snapshot`: how the node is."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import msgspec
 
 from console.exit_codes import FINDINGS, OK, UNREACHABLE
 from console.node import NodePort, Outcome, unreachable
+from exchange.audit import AssetLine, AuditReport
+from exchange.protocol.decimals import amount_text
 
 
 def status(data_dir: Path) -> Outcome:
@@ -35,13 +38,42 @@ async def snapshot(node: NodePort) -> Outcome:
     return _with_rows(await node.snapshot(), "shards")
 
 
-async def audit(node: NodePort) -> Outcome:
-    """Recompute all money from the journals; the outcome is FINDINGS unless it is clean."""
-    report = await node.audit()
-    facts: dict[str, Any] = msgspec.to_builtins(report)
-    facts["is_clean"] = bool(report.is_clean)
-    code = OK if report.is_clean else FINDINGS
-    return msgspec.structs.replace(_with_rows(facts, "findings"), code=code)
+def audit(data_dir: Path) -> Outcome:
+    """Recompute all money from the journals; the outcome is FINDINGS unless it is clean.
+
+    Its rows are the findings, or the assets where there are none.
+    """
+    from actors.client import NodeUnreachableError
+    from console.auditing import AuditUnreadableError, audit_data_dir
+    from storage.ports import StoreError
+
+    try:
+        return audited(asyncio.run(audit_data_dir(data_dir)))
+    except (NodeUnreachableError, AuditUnreadableError, StoreError) as error:
+        return unreachable(error)
+
+
+def audited(report: AuditReport) -> Outcome:
+    """Return the outcome of an audit."""
+    facts = {
+        "is_clean": report.is_clean,
+        "accounts": report.accounts,
+        "open_orders": report.open_orders,
+        "trades": report.trades,
+        "messages_on_their_way": report.unconsumed,
+        "findings": len(report.findings),
+    }
+    if not report.is_clean:
+        return Outcome(facts, [msgspec.to_builtins(f) for f in report.findings], FINDINGS)
+    assets = [_asset_row(line) for line in report.assets]
+    return Outcome(facts, assets, OK)
+
+
+def _asset_row(line: AssetLine) -> dict[str, Any]:
+    row = {"asset": line.asset}
+    for name in ("available", "held", "fees", "clearing", "external", "difference"):
+        row[name] = amount_text(getattr(line, name))
+    return row
 
 
 def _with_rows(facts: dict[str, Any], name: str) -> Outcome:

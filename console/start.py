@@ -80,6 +80,7 @@ def node_options(config: NodeConfig) -> NodeOptions:
 
 def start_and_run(options: StartOptions) -> int:
     """Run a node and return the exit code of the command."""
+    from actors.client import publish_config
     from actors.node import NodeStartError, run_node
 
     try:
@@ -103,6 +104,7 @@ def start_and_run(options: StartOptions) -> int:
             print(f"Trading at {address}/ws-api/v3 and {address}/ws (Ctrl-C stops).", flush=True)
 
     try:
+        publish_config(config)
         with _demo(config, options) if options.demo else contextlib.nullcontext():
             code = run_node(node_options(config), on_progress)
     except NodeStartError as error:

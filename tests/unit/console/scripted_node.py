@@ -16,11 +16,9 @@ class ScriptedNode:
         self,
         *answers: Answer,
         markets: Sequence[tuple[Instrument, MarketStatus]] = (),
-        report: Any = None,
     ) -> None:
         self._answers = list(answers)
         self._markets = markets
-        self._report = report
         self.asked: list[DirectoryCommand | AccountCommand] = []
 
     async def directory(self, command: DirectoryCommand) -> Answer:
@@ -31,9 +29,6 @@ class ScriptedNode:
 
     async def markets(self) -> Sequence[tuple[Instrument, MarketStatus]]:
         return self._markets
-
-    async def audit(self) -> Any:
-        return self._report
 
     async def snapshot(self) -> dict[str, Any]:
         return {"shards": [{"shard": "account/0", "seq": 12}]}

@@ -10,6 +10,7 @@ from nacl.signing import SigningKey
 from console import exit_codes, markets, operate, transfers, users
 from exchange.account.commands import Deposit, Withdraw
 from exchange.answers import DirectoryDone, OutcomePending, Refused, Transferred
+from exchange.audit import AssetLine, AuditReport, Finding
 from exchange.directory.commands import AddMarket, CreateKey, KeyType, Permission, SetMarketStatus
 from exchange.instrument import Instrument, MarketStatus
 from exchange.money import UNIT
@@ -152,24 +153,22 @@ async def test_markets_are_listed_with_their_status() -> None:
     assert (outcome.rows[0]["symbol"], outcome.rows[0]["status"]) == ("BTCUSDT", "halt")
 
 
-class Report(msgspec.Struct):
-    findings: list[dict[str, str]]
-
-    @property
-    def is_clean(self) -> bool:
-        return not self.findings
-
-
-async def test_an_audit_with_findings_has_an_exit_code_of_its_own() -> None:
-    clean = await operate.audit(ScriptedNode(report=Report([])))
-    assert (clean.code, clean.facts, clean.rows) == (exit_codes.OK, {"is_clean": True}, [])
-    dirty = await operate.audit(ScriptedNode(report=Report([{"code": "stolen_cent"}])))
-    assert (dirty.code, dirty.rows) == (exit_codes.FINDINGS, [{"code": "stolen_cent"}])
+def test_a_clean_audit_shows_assets_and_one_with_findings_has_an_exit_code_of_its_own() -> None:
+    line = AssetLine("BTC", UNIT, 0, 1, 0, UNIT + 1)
+    clean = operate.audited(AuditReport((line,), (), 1, 0, 0, 0))
+    assert clean.rows is not None
+    assert (clean.code, clean.facts["is_clean"]) == (exit_codes.OK, True)
+    assert (clean.rows[0]["available"], clean.rows[0]["difference"]) == ("1.00000000", "0.00000000")
+    finding = Finding("negative_balance", "account/0", {"account_id": 1})
+    dirty = operate.audited(AuditReport((line,), (finding,), 1, 0, 0, 0))
+    assert dirty.rows is not None
+    assert (dirty.code, dirty.rows[0]["code"]) == (exit_codes.FINDINGS, "negative_balance")
 
 
 def test_a_node_that_does_not_run_is_unreachable(tmp_path: Path) -> None:
     assert operate.status(tmp_path).code == exit_codes.UNREACHABLE
     assert operate.stop(tmp_path).code == exit_codes.UNREACHABLE
+    assert operate.audit(tmp_path).code == exit_codes.UNREACHABLE
 
 
 def test_a_permission_is_named_as_a_flag() -> None:
