@@ -28,7 +28,7 @@ _HAS_PROCESS = (ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING)
 class Child:
     """One child and how it is. The same object through all its restarts."""
 
-    __slots__ = ("arguments", "exit_reason", "handle", "retry_timer", "spec", "state")
+    __slots__ = ("arguments", "exit_reason", "handle", "spec", "state")
 
     def __init__(self, spec: ChildSpec, arguments: tuple[object, ...]) -> None:
         self.spec = spec
@@ -36,7 +36,6 @@ class Child:
         self.state = ChildState.STOPPED
         self.handle: Handle | None = None  # of its process, or of the last one
         self.exit_reason: ExitReason | None = None  # of that process, once told
-        self.retry_timer: object = None
 
     @property
     def child_id(self) -> str:
@@ -145,16 +144,13 @@ class Children:
 
     def mark_stopped(self, child: Child) -> None:
         if child.state is ChildState.RESTARTING:
-            self._timers.cancel(child.retry_timer)
             self.restarting.pop(child.handle, None)
-        child.retry_timer = None
         child.state = ChildState.STOPPED
 
-    def mark_restarting(self, child: Child, handle: Handle | None, retry: object) -> None:
-        """The last attempt failed, timer `retry` makes the next; it had `handle` when it ran."""
+    def mark_restarting(self, child: Child, handle: Handle | None) -> None:
+        """The last attempt failed, another follows; the child had `handle` when it last ran."""
         child.state = ChildState.RESTARTING
         child.handle = handle
-        child.retry_timer = retry
         if self.is_simple:
             self.restarting[handle] = child
 
@@ -193,9 +189,6 @@ class Children:
         child.state = ChildState.RUNNING
         if not self.is_simple:
             self.report(ReportKind.PROGRESS, child, None)
-        if child.exit_reason is not None:  # it ended between being ready and this line
-            reason, child.exit_reason = child.exit_reason, None
-            self._exited(handle, reason)
         return outcome
 
     def stop(self, child: Child) -> Steps:

@@ -261,9 +261,10 @@ class Supervisor:
                 return  # the rest of the group starts with the next attempt
 
     def _retry(self, child: Child, handle_before: Handle | None) -> None:
-        # A message to itself rather than a loop: calls and shutdown come in between.
-        timer = self._timers.after(0, lambda: self._submit(self._retried(child), None))
-        self._children.mark_restarting(child, handle_before, timer)
+        self._children.mark_restarting(child, handle_before)
+        # A message to itself rather than a loop: calls and shutdown come in between. It need not
+        # be taken back: when it comes too late it finds the child in another state.
+        self._timers.after(0, lambda: self._submit(self._retried(child), None))
 
     def _give_up(self) -> Steps:
         self._is_ending = True

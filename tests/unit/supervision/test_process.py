@@ -199,6 +199,23 @@ def test_exit_goes_over_links(
     assert first.seen == ([ExitSignal(second_pid, reason)] if has_signal else [])
 
 
+def test_link_is_gone_with_one_of_its_ends() -> None:
+    scheduler = make_scheduler()
+    first_pid, _, second_pid, _ = spawn_linked(scheduler, traps=True)
+    assert scheduler.statistics(first_pid).links == 1
+    scheduler.send_exit(second_pid, KILL, sender=first_pid)
+    assert scheduler.statistics(first_pid).links == 0
+
+
+def test_normal_exit_signal_ends_only_who_sends_it_to_itself() -> None:
+    scheduler = make_scheduler()
+    first, second = scheduler.spawn(Probe()), scheduler.spawn(Probe())
+    scheduler.send(first, lambda ctx: ctx.send_exit(second, NORMAL))
+    scheduler.send(first, lambda ctx: ctx.send_exit(first, NORMAL))
+    scheduler.run()
+    assert (scheduler.is_alive(first), scheduler.is_alive(second)) == (False, True)
+
+
 def test_kill_cannot_be_trapped_and_is_seen_as_killed() -> None:
     scheduler = make_scheduler()
     watcher = Probe(traps=True)
@@ -391,6 +408,16 @@ def test_timers_fire_in_order_and_not_before_their_time() -> None:
     assert probe.seen == ["at 9", 10, 10, "at 10", "at 29", 30, "at 30"]
     assert not probe.ctx.cancel_timer(timers[0])
     assert scheduler.next_timer_at() is None
+
+
+def test_timer_can_cancel_another_that_is_due_too() -> None:
+    scheduler = make_scheduler()
+    probe = Probe()
+    pid = scheduler.spawn(probe)
+    scheduler.add_timer(pid, 0, lambda: probe.ctx.cancel_timer(second))
+    second = probe.ctx.send_after(0, pid, "cancelled")
+    assert scheduler.run_timers() == 1
+    assert scheduler.run() == 0
 
 
 def test_timers_and_calls_end_with_their_process() -> None:

@@ -1,5 +1,7 @@
 """The calls of a supervisor answer as Erlang/OTP's do."""
 
+from typing import Any
+
 import pytest
 
 from supervision.port import StartFailed
@@ -282,3 +284,52 @@ def test_child_that_waits_for_its_restart_refuses_what_needs_it_stopped() -> Non
     world.settle()
     assert running(world) == []  # the attempt that was to come did not
     assert world.supervisor.restarts_in_window() == 1
+
+
+def busy_world(*child_ids: str, **options: Any) -> SlowWorld:
+    """Return a world whose supervisor is busy starting child b, until that one ends."""
+    world = SlowWorld()
+    children = tuple(world.child(child_id) for child_id in child_ids)
+    world.start(SupervisorSpec("s", children=children, **options))
+    world.script.starts["b"] = ["never"]
+    world.supervisor.start_child(world.child("b"), lambda _: None)
+    world.settle()
+    return world
+
+
+def test_exit_that_waited_while_its_child_was_restarted_with_another_is_nothing_new() -> None:
+    world = busy_world("x", "y", "z", strategy=Strategy.REST_FOR_ONE, restarts_max=5)
+    for child_id in "yz":
+        world.exit_child(child_id, CRASH)
+    world.settle()
+    assert running(world) == ["x", "y", "z"]  # nothing is known to have ended...
+    world.exit_child("b", CRASH)  # ...to a supervisor that is busy until here
+    world.settle()
+    assert world.log == ["+x", "+y", "+z", "-y", "-z", "-b", "+y", "+z"]
+    assert world.supervisor.restarts_in_window() == 1
+
+
+def test_first_reason_that_is_told_stands() -> None:
+    world = busy_world("x", restarts_max=5)
+    handle = handle_of(world, "x")
+    for reason in (CRASH, NORMAL):
+        world.supervisor.child_exited(handle, reason)
+    world.exit_child("b", NORMAL)
+    world.settle()
+    terminated = [
+        report.reason for report in world.reports if report.kind is ReportKind.CHILD_TERMINATED
+    ]
+    assert terminated == [CRASH]
+
+
+def test_call_that_waited_while_the_supervisor_gave_up_is_refused() -> None:
+    world = busy_world("x", restarts_max=0)
+    answers: list[CallResult] = []
+    world.exit_child("x", CRASH)
+    world.settle()
+    world.supervisor.start_child(world.child("c"), answers.append)
+    world.exit_child("b", CRASH)
+    world.settle()
+    assert world.ended == [SHUTDOWN]
+    assert answers == [Refused(RefusalCode.NOPROC)]
+    assert "+c" not in world.log
