@@ -333,3 +333,15 @@ def test_call_that_waited_while_the_supervisor_gave_up_is_refused() -> None:
     assert world.ended == [SHUTDOWN]
     assert answers == [Refused(RefusalCode.NOPROC)]
     assert "+c" not in world.log
+
+
+def test_child_that_ends_while_its_termination_waits_is_terminated_and_not_restarted() -> None:
+    world = busy_world("x", restarts_max=5)
+    answers: list[CallResult] = []
+    world.supervisor.terminate_child("x", answers.append)
+    world.exit_child("x", CRASH)
+    world.exit_child("b", CRASH)
+    world.settle()
+    assert answers == [DONE]
+    assert running(world) == []
+    assert world.supervisor.restarts_in_window() == 0
