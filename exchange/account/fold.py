@@ -292,7 +292,7 @@ def _closed(account: Account, event: OrderClosed) -> None:
             order.hold_left = 0
     order.expiry_reason = event.expiry_reason
     order.updated_at_ns = event.at_ns
-    known = account.identities.get(event.identity)
+    known = account.identities.get(event.identity) if event.identity else None
     if type(known) is Cancel:
         known.order_refs.append(event.order_ref)
     elif type(known) is Replace:
