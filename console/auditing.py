@@ -45,11 +45,14 @@ async def audit_data_dir(data_dir: Path) -> AuditReport:
 
     Raises:
         NodeUnreachableError (actors.client): no node has ever been started there.
-        AuditUnreadableError: messages of a market are neither in its stream nor applied.
+        AuditUnreadableError: no journals, or messages of a market are neither in its stream nor
+            applied, or a process that crashed stays down.
         StoreError: a store cannot be read.
     """
     config = published_config(data_dir)
     readers = _open_readers(config)
+    if not readers:
+        raise AuditUnreadableError(f"there are no journals in {data_dir}")
     try:
         for _ in range(HOLES_TRIES):
             accounts = await _accounts(readers, config.hosts.account_shards)

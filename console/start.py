@@ -100,11 +100,12 @@ def start_and_run(options: StartOptions) -> int:
     def on_progress(event: dict[str, Any]) -> None:
         facts = {name: value for name, value in event.items() if name != "event"}
         log.info(f"node_{event['event']}", **facts)
+        if event["event"] == "started":
+            publish_config(config)  # not before: another node may have been running here
         if event["event"] == "ready":
             print(f"Trading at {address}/ws-api/v3 and {address}/ws (Ctrl-C stops).", flush=True)
 
     try:
-        publish_config(config)
         with _demo(config, options) if options.demo else contextlib.nullcontext():
             code = run_node(node_options(config), on_progress)
     except NodeStartError as error:
