@@ -14,7 +14,7 @@ from typing import Literal
 from supervision.crash import CrashReport, make_report
 from supervision.process import Behaviour, Context, Pid, Process, ProcessExit, Target
 from supervision.reason import NOPROC, ExitReason, error_reason
-from supervision.table import NameTakenError, NoProcessError, ProcessTable, Signal
+from supervision.table import NameTakenError, NoProcessError, ProcessTable, Signal, is_callback
 
 TURN_MESSAGES_MAX = 64
 MAILBOX_MAX_DEFAULT = 10_000
@@ -150,10 +150,13 @@ class Scheduler(ProcessTable):
         """Give a process a new behaviour, whose `started` is called: a restart that keeps pid,
         name, links, monitors, mailbox, and whether it is suspended.
 
-        Timers and calls of the old behaviour are given up. Raises NoProcessError.
+        Timers and calls of the old behaviour are given up, also callbacks of timers that wait in
+        the mailbox, and one that it crashed in. Raises NoProcessError.
         """
         process = self._process(target)
         self._forget_pending(process)
+        for message in [each for each in process.mailbox if is_callback(each)]:
+            process.mailbox.remove(message)
         process.behaviour = behaviour
         process.handle = behaviour.handle
         self._end_turn(process)

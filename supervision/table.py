@@ -352,5 +352,10 @@ def _deliver_call(process: Process, question: tuple[object, Caller]) -> None:
     process.behaviour.handle_call(*question)
 
 
+def is_callback(message: object) -> bool:
+    """Return whether it is a callback of a behaviour rather than something sent to the process."""
+    return type(message) is Signal and message.deliver is _deliver_callback
+
+
 def _deliver_callback(_process: Process, callback: Callable[[], None]) -> None:
     callback()

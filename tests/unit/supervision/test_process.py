@@ -527,6 +527,27 @@ def test_replaced_behaviour_gets_no_answers_to_old_questions() -> None:
     assert scheduler.next_timer_at() is None
 
 
+def test_replaced_behaviour_does_not_run_callbacks_of_the_old_one() -> None:
+    scheduler = make_scheduler()
+    old, new = Probe(), Probe()
+    pid = scheduler.spawn(old, on_crash="suspend")
+
+    def crash() -> None:
+        old.seen.append("called")
+        raise ValueError("poison")
+
+    for _ in range(2):
+        old.ctx.after(0, crash)
+    scheduler.run_timers()
+    scheduler.run()
+    scheduler.send(pid, "kept")
+    scheduler.replace(pid, new)
+    scheduler.resume(pid)
+    scheduler.run()
+    assert (old.seen, new.seen) == (["called"], ["kept"])
+    assert len(scheduler.crashes) == 1
+
+
 def test_suspended_process_can_be_killed() -> None:
     scheduler = make_scheduler()
     pid = scheduler.spawn(Probe(traps=True), on_crash="suspend")
