@@ -1,6 +1,7 @@
 """Runs a HostCore under asyncio: transport, clock, ticks. The only place where it meets time."""
 
 import asyncio
+import gc
 import random
 import re
 import time
@@ -10,6 +11,7 @@ import structlog
 
 from actors.host_core import HostCore, Placement
 from actors.link import Link
+from actors.transport.factory import open_transport
 from actors.transport.port import Transport
 from config.schema import NodeConfig
 from storage.ports import BatchRecord
@@ -48,10 +50,9 @@ class HostLoop:
             new_link=self._new_link,
             submit=self.submit,
         )
-        self.transport: Transport = ZeroMQTransport(endpoint_of(config.node.data_dir, name), secret)
-        for peer in peers:
-            if peer != name:
-                self.transport.set_peer(peer, endpoint_of(config.node.data_dir, peer))
+        self.transport: Transport = open_transport(
+            "stream", endpoint_of(config.node.data_dir, name), secret
+        )
         self._loop = asyncio.get_running_loop()
         self._is_turn_due = False
         self._ticker: asyncio.TimerHandle | None = None
@@ -109,3 +110,10 @@ class HostLoop:
 
     def ticked(self) -> None:
         """What a kind of host does every tick."""
+
+
+def tune_garbage_collection() -> None:
+    """Call it once, when all that lives long is there: it is not looked at again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)

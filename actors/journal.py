@@ -39,6 +39,7 @@ class Journal:
         self._store = store
         self._every = snapshot_every_events
         self._snapshots: dict[str, RunningSnapshot] = {}
+        self._wanted: dict[str, Shard] = {}  # by operators
 
     async def recover(self, shard: Shard) -> None:
         """Take the shard's epoch, fold its stream, let it serve."""
@@ -105,17 +106,34 @@ class Journal:
 
         Not while an entity is suspended: a crash may have left its state half changed.
         """
-        is_due = shard.seq - shard.snapshot_begun_seq >= self._every
+        is_due = (
+            shard.seq - shard.snapshot_begun_seq >= self._every or shard.shard_id in self._wanted
+        )
         if is_due and not shard.suspended and shard.shard_id not in self._snapshots:
             self.begin_snapshot(shard)
 
+    def want(self, shard: Shard) -> None:
+        """Begin a snapshot as soon as there is something new to keep."""
+        if shard.durable_seq > shard.snapshot_seq:
+            self._wanted[shard.shard_id] = shard
+
+    def is_busy(self, shard: Shard) -> bool:
+        """Return whether a snapshot of `shard` is wanted or under way."""
+        return shard.shard_id in self._wanted or shard.shard_id in self._snapshots
+
     def begin_snapshot(self, shard: Shard) -> None:
+        self._wanted.pop(shard.shard_id, None)
         shard.snapshot_begun_seq = shard.seq
         shard.begin_snapshot()
         self._snapshots[shard.shard_id] = RunningSnapshot(shard, shard.seq, shard.state_header())
 
     def step(self) -> RunningSnapshot | None:
         """Copy a piece of each running snapshot; return one that is complete and may be written."""
+        for shard in list(self._wanted.values()):
+            if self._core.shards.get(shard.shard_id) is not shard:
+                del self._wanted[shard.shard_id]
+            elif shard.batch.is_empty:
+                self.due(shard)
         for shard_id, running in list(self._snapshots.items()):
             shard = running.shard
             if self._core.shards.get(shard_id) is not shard or (

@@ -100,8 +100,8 @@ class MarketShard(Shard):
             if len(self._syncs) < SYNCS_WAITING_MAX:  # else the read times out
                 self._syncs.append((item, self.host.monotonic_ns() + SYNC_TIMEOUT_NS))
         elif type(item) is wire.Follow:
-            if item.feed == "data":
-                self._data_followers.setdefault(sender, False)
+            if item.feed == "data" and (item.after == 0 or sender not in self._data_followers):
+                self._data_followers[sender] = False  # it is sent the full book
             elif item.feed == "quotes" and sender not in self._quote_followers:
                 self._quote_followers[sender] = None
                 self._quote = (-1, -1, -1)  # so that the newcomer is told

@@ -8,10 +8,13 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from actors import wire
 from actors.control import HostControl, HostSpec
+from actors.cookie import read_cookie
+from actors.host_loop import HostLoop
 from actors.placement import NodePlacement
 from actors.projector import Projector
-from config.logging import get_logger
+from config.logging import get_logger, setup_logging
 from config.schema import decode_config
 from storage.factory import open_cold_store, open_hot_reader
 from storage.ports import ColdStore, HotReader, StoreError
@@ -26,25 +29,32 @@ BUSY_EVENTS: Final = 500  # in one step
 BUSY_POLLS: Final = 8  # times poll_ms
 
 
-async def run(
-    spec: HostSpec,
-    control: HostControl,
-    on_progress: Callable[[str, int], None] | None = None,
-) -> None:
-    """Project until told to stop. `on_progress` is told (shard, seq) when that is in history."""
+async def run(spec: HostSpec, control: HostControl) -> None:
+    """Project until told to stop, and tell the shards how far they are in history."""
     config = decode_config(spec.config)
+    setup_logging(config.logging, host=spec.name)
     placement = NodePlacement.of(config)
     os.nice(NICENESS)
+    host = HostLoop(spec.name, spec.incarnation, config, placement, read_cookie(config.cookie_path))
+    await host.start()
+
+    def on_progress(shard: str, seq: int) -> None:
+        host.core.send_to_shard(shard, wire.Projected(shard, seq))
+        host.turn_soon()
+
     control.ready()  # trading does not wait for history
     urls = [config.hot_url(slot) for slot in (*placement.account_hosts, *placement.market_hosts)]
     projection = Projection(
         urls,
         config.cold_url,
         control,
-        on_progress or (lambda _shard, _seq: None),
+        on_progress,
         poll_s=config.projection.poll_ms / 1000,
     )
-    await projection.run()
+    try:
+        await projection.run()
+    finally:
+        host.close()
 
 
 class Projection:

@@ -1,26 +1,27 @@
 """Program of a shard host: recovers its shards from the hot store and runs their pipelines."""
 
 import asyncio
-import gc
 from typing import Any
 
 import msgspec
 import structlog
-from storage.factory import open_hot_store
 
+from actors import wire
 from actors.account_shard import AccountShard
 from actors.control import HostControl, HostSpec
 from actors.cookie import read_cookie
 from actors.directory_shard import DirectoryShard
 from actors.follower import Follower
-from actors.host_loop import HostLoop
+from actors.host_loop import HostLoop, tune_garbage_collection
 from actors.journal import Journal
 from actors.market_shard import MarketShard
 from actors.placement import NodePlacement
 from actors.shard import Shard, ShardState
+from config.logging import setup_logging
 from config.schema import NodeConfig, decode_config
 from exchange.errors import ExchangeError
 from exchange.ids import DIRECTORY_SHARD, market_shard
+from storage.factory import open_hot_store
 from storage.ports import (
     BatchRecord,
     CorruptError,
@@ -141,6 +142,8 @@ class ShardHost(HostLoop):
                 log.warning("store_unavailable", shard=shard_id, error=str(error), again_s=delay_s)
                 await asyncio.sleep(delay_s)
         self._recovering.discard(shard_id)
+        for link in self.core.links.values():
+            link.put(wire.ShardServing(shard_id))
         self.turn_soon()
 
     async def _rebuild(self, shard: Shard, entity: int) -> None:
@@ -155,6 +158,40 @@ class ShardHost(HostLoop):
         log.error("shard_stopped", shard=shard.shard_id, seq=shard.seq, error=repr(error))
         self._report({"event": "shard_stopped", "shard": shard.shard_id, "error": repr(error)})
         self.open_shard(shard.shard_id)
+
+    # ---------------------------------------------------------------- for operators
+
+    def status(self, _body: bytes) -> bytes:
+        """Return figures of every shard and link, for the console."""
+        shards = [
+            {
+                "shard": shard.shard_id,
+                "state": shard.state.value,
+                "epoch": shard.epoch,
+                "seq": shard.durable_seq,
+                "entities": len(shard.entities),
+                "suspended": len(shard.suspended),
+                "snapshot_seq": shard.snapshot_seq,
+                "projected_seq": shard.projected_seq,
+            }
+            for shard in self.core.shards.values()
+        ]
+        return msgspec.msgpack.encode({"shards": shards})
+
+    async def snapshot(self, _body: bytes) -> bytes:
+        """Have every shard write a snapshot now; return their positions."""
+        for shard in list(self.core.shards.values()):
+            if shard.state is ShardState.SERVING:
+                self.journal.want(shard)
+        self.turn_soon()
+        while any(self.journal.is_busy(shard) for shard in self.core.shards.values()):
+            await asyncio.sleep(0.01)
+        return msgspec.msgpack.encode(
+            [
+                {"shard": shard.shard_id, "seq": shard.snapshot_seq}
+                for shard in self.core.shards.values()
+            ]
+        )
 
     # ---------------------------------------------------------------- time and end
 
@@ -188,15 +225,16 @@ class ShardHost(HostLoop):
 async def run(spec: HostSpec, control: HostControl) -> None:
     """Recover, serve until told to stop, drain."""
     config = decode_config(spec.config)
+    setup_logging(config.logging, host=spec.name)
     placement = NodePlacement.of(config)
     secret = read_cookie(config.cookie_path)
     store = open_hot_store(config.hot_url(spec.name))
     host = ShardHost(spec, config, placement, secret, store, control.report)
     await host.start()
     await host.recover_all()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 1_000)
+    control.on("status", host.status)
+    control.on("snapshot", host.snapshot)
+    tune_garbage_collection()
     control.ready()
     try:
         stopping = asyncio.ensure_future(control.stopping.wait())

@@ -141,6 +141,12 @@ class Projected(Item, frozen=True, tag=16):
     seq: int
 
 
+class ShardServing(Item, frozen=True, tag=17):
+    """`shard` was recovered here: what it knew of followers and subscribers is gone."""
+
+    shard: str
+
+
 AnyItem = (
     Numbered
     | Watermark
@@ -158,6 +164,7 @@ AnyItem = (
     | UserEvents
     | UserSubscribed
     | Projected
+    | ShardServing
 )
 
 
