@@ -1,9 +1,10 @@
 """Laws of a market for every sequence of messages. Prices stay near the middle, ids are fresh.
 
-Each law has caught a bug planted in the market; test_laws_catch_planted_bugs keeps some of them.
+Every law has caught bugs planted in the market before it was trusted.
 """
 
 import random
+from dataclasses import fields
 from typing import Any
 
 from hypothesis import given, settings
@@ -309,9 +310,14 @@ def test_replay_equals_live_from_any_snapshot(flow: list[tuple[Any, ...]], at: i
 
 @law
 @given(flows)
-def test_a_restored_market_decides_like_the_live_one(flow: list[tuple[Any, ...]]) -> None:
+def test_a_restored_market_is_the_live_one(flow: list[tuple[Any, ...]]) -> None:
     market, _ = run(flow)
     twin = restore(capture(market)())
+    unpublished = ("published_update_id", "changed_levels", "unpublished_trades", "book")
+    for field in fields(Market):
+        if field.name not in unpublished:
+            assert getattr(twin, field.name) == getattr(market, field.name), field.name
+    assert twin.published_update_id == market.update_id
     trader = Trader(ACCOUNTS + 1)
     for side in Side:
         message = trader.market(side, 9, 105 if side is BUY else 95)
