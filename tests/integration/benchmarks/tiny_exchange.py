@@ -58,9 +58,7 @@ class TinyExchange:
         await self._report(connection, client_order_id, is_maker=False)
         await self._report(maker, maker_order_id, is_maker=True)
 
-    async def _report(
-        self, connection: Connection, client_order_id: str, *, is_maker: bool
-    ) -> None:
+    async def _report(self, connection: Connection, order_id: str, *, is_maker: bool) -> None:
         if connection in self.subscribed:
             event = {"e": "executionReport", "x": "TRADE", "t": self.trades, "m": is_maker}
             event["c"] = order_id
