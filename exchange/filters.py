@@ -1,7 +1,7 @@
 """The instrument's rules for one order: the gateway asks early, the market with authority."""
 
 from exchange.instrument import Instrument
-from exchange.money import AMOUNT_MAX
+from exchange.money import AMOUNT_MAX, UNIT
 from exchange.orders import OrderType
 from exchange.reject import RejectReason
 
@@ -26,13 +26,13 @@ def check_order(
     Source: docs/protocol.md, filters.
     """
     if order_type is _LIMIT or order_type is _LIMIT_MAKER:
-        if not instrument.price_ticks_min <= price_ticks <= instrument.price_ticks_max:
+        if price_ticks <= 0 or (
+            not instrument.price_ticks_min <= price_ticks <= instrument.price_ticks_max
+        ):
             return RejectReason.PRICE_FILTER
-        if not instrument.quantity_lots_min <= quantity_lots <= instrument.quantity_lots_max:
-            return RejectReason.LOT_SIZE
-        if price_ticks <= 0:
-            return RejectReason.PRICE_FILTER
-        if quantity_lots <= 0:
+        if quantity_lots <= 0 or (
+            not instrument.quantity_lots_min <= quantity_lots <= instrument.quantity_lots_max
+        ):
             return RejectReason.LOT_SIZE
         return _check_value(instrument, price_ticks, quantity_lots)
     if order_type is _MARKET:
@@ -54,7 +54,8 @@ def check_order(
 
 def _check_value(instrument: Instrument, price_ticks: int, quantity_lots: int) -> RejectReason:
     lot_size = instrument.lot_size
-    value = price_ticks * quantity_lots * instrument.minor_units_per_tick_lot
+    # Instrument.minor_units_per_tick_lot, written out: this is on the path of every order.
+    value = price_ticks * quantity_lots * (instrument.tick_size * lot_size // UNIT)
     if value > AMOUNT_MAX or quantity_lots * lot_size > AMOUNT_MAX:
         return RejectReason.AMOUNT_OVERFLOW
     if not instrument.notional_min <= value <= instrument.notional_max:

@@ -34,7 +34,7 @@ from exchange.market.events import (
 )
 from exchange.market.fold import evolve
 from exchange.market.matching import lots_for_amount, lots_within, match_lots
-from exchange.market.order import Order, may_rest
+from exchange.market.order import Order
 from exchange.market.rules import (
     find_amendable,
     find_cancelable,
@@ -94,7 +94,8 @@ def _enter(
     market: Market, order: OrderSubmitted, hold_amount: int, skipped: Order | None, at_ns: int
 ) -> list[MarketEvent]:
     """Match an order that the rules allow. `hold_amount` is all that is held for it."""
-    if order.order_type is _MARKET:
+    order_type = order.order_type
+    if order_type is _MARKET:
         return _enter_market(market, order, hold_amount, skipped, at_ns)
     side = order.side
     book = market.book
@@ -104,31 +105,29 @@ def _enter(
     else:
         limit_key = order.price_ticks
         keys = book.bids
-    wanted = order.quantity_lots
-    rests = may_rest(order.order_type, order.time_in_force)
+    tif = _GTC if order_type is _LIMIT_MAKER else order.time_in_force
     would_take = bool(keys) and keys[-1] >= limit_key
     if would_take and skipped is not None:
         would_take = lots_within(market, side, limit_key, 1, skipped) == 1
     if not would_take:
         accepted = _accepted(market, order, at_ns)
-        if rests:
+        if tif is _GTC:
             return [accepted]
-        is_fok = order.time_in_force is _FOK
-        return [accepted, _expired(accepted, _UNFILLED_FOK if is_fok else _UNFILLED_IOC)]
-    if order.order_type is _LIMIT_MAKER:
+        return [accepted, _expired(accepted, _UNFILLED_FOK if tif is _FOK else _UNFILLED_IOC)]
+    wanted = order.quantity_lots
+    if order_type is _LIMIT_MAKER:
         return [_rejected(order, _WOULD_TAKE, at_ns)]
-    if order.time_in_force is _FOK and (
-        lots_within(market, side, limit_key, wanted, skipped) < wanted
-    ):
+    if tif is _FOK and lots_within(market, side, limit_key, wanted, skipped) < wanted:
         accepted = _accepted(market, order, at_ns)
         return [accepted, _expired(accepted, _UNFILLED_FOK)]
     trades, left = match_lots(market, order, limit_key, wanted, skipped, at_ns)
     if side is _SELL and _overflows(trades):
         return [_rejected(order, RejectReason.AMOUNT_OVERFLOW, at_ns)]
     accepted = _accepted(market, order, at_ns)
-    if left and not rests:
-        return [accepted, *trades, _expired(accepted, _UNFILLED_IOC)]
-    return [accepted, *trades]
+    events: list[MarketEvent] = [accepted, *trades]
+    if left and tif is not _GTC:
+        events.append(_expired(accepted, _UNFILLED_IOC))
+    return events
 
 
 def _enter_market(

@@ -24,7 +24,7 @@ from exchange.market.events import (
     OrderRejected,
     TradeExecuted,
 )
-from exchange.market.order import Order, accepted_order, may_rest
+from exchange.market.order import Order, accepted_order
 from exchange.market.state import CHANGED_LEVELS_MAX, UNPUBLISHED_TRADES_MAX, Market
 from exchange.marketdata.candle import fold_candle
 from exchange.orders import OrderStatus, Side
@@ -53,7 +53,7 @@ def _on_accepted(market: Market, event: OrderAccepted) -> None:
     market.next_order_id += 1
     market.at_ns = event.at_ns
     order = accepted_order(event)
-    if may_rest(event.order_type, event.time_in_force) and not _crosses(market, order):
+    if order.may_rest and not _crosses(market, order):
         _rest(market, order)
     else:
         market.taker = order
@@ -125,7 +125,7 @@ def _on_taker_filled(market: Market, taker: Order, lots: int, quote: int, at_ns:
     taker.leaves_lots = left
     taker.status = _PARTIALLY_FILLED
     taker.updated_at_ns = at_ns
-    if may_rest(taker.order_type, taker.time_in_force) and not _crosses(market, taker):
+    if taker.may_rest and not _crosses(market, taker):
         market.taker = None
         _rest(market, taker)
 

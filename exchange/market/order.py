@@ -23,6 +23,7 @@ class Order(OrderState, gc=False):
     maker_rate_e8: int
     taker_rate_e8: int
     book_key: int  # its level: the price of a bid, minus the price of an ask; see orderbook.py
+    may_rest: bool  # it stands in the book until it trades or is canceled
 
 
 def accepted_order(event: OrderAccepted) -> Order:
@@ -31,6 +32,7 @@ def accepted_order(event: OrderAccepted) -> Order:
     quantity = event.quantity_lots
     side = event.side
     at_ns = event.at_ns
+    order_type = event.order_type
     return Order(
         event.account_id,
         event.symbol,
@@ -38,7 +40,7 @@ def accepted_order(event: OrderAccepted) -> Order:
         event.order_ref,
         event.client_order_id,
         side,
-        event.order_type,
+        order_type,
         event.time_in_force,
         price,
         quantity,
@@ -59,12 +61,8 @@ def accepted_order(event: OrderAccepted) -> Order:
         event.maker_rate_e8,
         event.taker_rate_e8,
         price if side is _BUY else -price,
+        order_type is _LIMIT_MAKER or (order_type is _LIMIT and event.time_in_force is _GTC),
     )
-
-
-def may_rest(order_type: OrderType, time_in_force: TimeInForce) -> bool:
-    """Return whether such an order stands in the book until it trades or is canceled."""
-    return (order_type is _LIMIT and time_in_force is _GTC) or order_type is _LIMIT_MAKER
 
 
 def state_of(order: Order, status: OrderStatus, at_ns: int) -> OrderState:

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exchange.answers import MarketUpdate, PublicTrade
 from exchange.instrument import Instrument
 from exchange.market.decider import decide, evolve
 from exchange.market.events import OrderAccepted, OrderAmended, OrderClosed, TradeExecuted
@@ -332,7 +333,7 @@ def test_updates_are_contiguous_and_rebuild_the_depth(
     market = open_market(RULES)
     scenario = Scenario(market)
     copy = DepthBook(SYMBOL)
-    trades = []
+    trades: list[PublicTrade] = []
     for number, step in enumerate(flow):
         play(market, scenario.message(step))
         if number % batch:
@@ -340,6 +341,7 @@ def test_updates_are_contiguous_and_rebuild_the_depth(
         update = take_update(market)
         if update is None:
             continue
+        assert isinstance(update, MarketUpdate)
         assert update.first_update_id == copy.update_id + 1
         assert update.last_update_id >= update.first_update_id
         assert copy.apply(update)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from exchange.answers import Refused
 from exchange.directory.events import MarketStatusSet
 from exchange.instrument import MarketStatus
 from exchange.market.answers import answer_of
@@ -35,7 +36,8 @@ def refusal(market: Market, message: Any) -> RejectReason:
     """Why a cancel or amend is refused: it leaves no event, only the answer."""
     events = decide(market, message, NOW_NS)
     assert events == []
-    answer: Any = answer_of(market, message, events, "market/BTCUSDT", 0)
+    answer = answer_of(market, message, events, "market/BTCUSDT", 0)
+    assert isinstance(answer, Refused)
     return answer.reason
 
 
