@@ -33,7 +33,7 @@ from exchange.answers import (
     Transferred,
 )
 from exchange.ids import market_shard
-from exchange.orders import ExpiryReason, OrderState, OrderStatus, TimeInForce
+from exchange.orders import ExpiryReason, OrderState, OrderStatus
 from exchange.reject import RejectReason
 
 _PENDING: Final = OrderStatus.PENDING
@@ -186,9 +186,8 @@ def _placed(order: AccountOrder, request_id: int) -> OrderPlaced:
 
 def _after_first_pass(order: AccountOrder, taken_lots: int) -> tuple[OrderStatus, ExpiryReason]:
     """Return what the order was when its first pass ended; it may have rested and gone on since."""
-    ends_at_once = order.time_in_force != TimeInForce.GTC or order.quantity_lots == 0
     is_expired = order.status in (OrderStatus.EXPIRED, OrderStatus.EXPIRED_IN_MATCH)
-    if is_expired and (ends_at_once or order.updated_at_ns == order.created_at_ns):
+    if is_expired and order.updated_at_ns == order.created_at_ns:  # one pass, one time
         return order.status, order.expiry_reason
     if order.quantity_lots in (0, taken_lots):
         return order.status, ExpiryReason.NONE

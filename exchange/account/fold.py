@@ -253,7 +253,7 @@ def _fill(account: Account, order: AccountOrder, event: TradeExecuted, commissio
     else:
         rest = order.quote_amount - order.executed_quote - quote_amount
         is_filled = is_amount_used(order.side, rest, event.quantity_lots, quote_amount)
-        hold_kept = 0 if is_filled else hold_left
+        hold_kept = hold_left
     released = hold_left - hold_kept
     if released < 0 or hold_kept < 0 or not 0 <= commission <= received:
         raise InvariantError(order_ref=order.order_ref, trade_id=event.trade_id, left=hold_left)

@@ -35,10 +35,23 @@ _NONE: Final = RejectReason.NONE
 _NO_TRADE: Final = -1
 
 
+Reports = tuple[list[UserEvent], tuple[str, ...]]
+_NOTHING: Final[Reports] = ([], ())
+
+
+def reports_of(account: Account, event: AccountEvent | MarketToAccount) -> Reports:
+    """Return the reports of `event` and the assets it touched; call it right after `evolve`.
+
+    The position that belongs behind them may be made once for several events.
+    """
+    build = _BUILDERS.get(type(event))
+    return build(account, event) if build is not None else _NOTHING
+
+
 def user_events(account: Account, event: AccountEvent | MarketToAccount) -> list[UserEvent]:
     """Return the user events of `event`, reports first; call it right after `evolve`."""
-    build = _BUILDERS.get(type(event))
-    return build(account, event) if build is not None else []
+    reports, assets = reports_of(account, event)
+    return [*reports, position(account, assets)] if assets else reports
 
 
 def position(account: Account, assets: Sequence[str] | None = None) -> AccountPosition:
@@ -56,17 +69,17 @@ def position(account: Account, assets: Sequence[str] | None = None) -> AccountPo
     )
 
 
-def _accepted(account: Account, event: OrderAccepted) -> list[UserEvent]:
+def _accepted(account: Account, event: OrderAccepted) -> Reports:
     order = _order(account, event.order_ref)
     return _reported(account, order, ExecutionType.NEW, event.at_ns)
 
 
-def _rejected(account: Account, event: OrderRejected) -> list[UserEvent]:
+def _rejected(account: Account, event: OrderRejected) -> Reports:
     order = _order(account, event.order_ref)
     return _reported(account, order, ExecutionType.REJECTED, event.at_ns, reason=event.reason)
 
 
-def _traded(account: Account, event: TradeExecuted) -> list[UserEvent]:
+def _traded(account: Account, event: TradeExecuted) -> Reports:
     account_id = account.account_id
     is_maker = event.maker_account_id == account_id
     events: list[UserEvent] = []
@@ -80,11 +93,10 @@ def _traded(account: Account, event: TradeExecuted) -> list[UserEvent]:
         order = made
     else:
         order = taken
-    events.append(position(account, (order.receive_asset, order.hold_asset)))
-    return events
+    return events, (order.receive_asset, order.hold_asset)
 
 
-def _closed(account: Account, event: OrderClosed) -> list[UserEvent]:
+def _closed(account: Account, event: OrderClosed) -> Reports:
     order = _order(account, event.order_ref)
     if event.status is OrderStatus.CANCELED:
         client_order_id = event.cancel_client_order_id or order.client_order_id
@@ -93,7 +105,7 @@ def _closed(account: Account, event: OrderClosed) -> list[UserEvent]:
     else:
         if order.status is OrderStatus.FILLED and order.is_amount_used():
             # Its last fill was reported as FILLED; what is left of the hold was freed by it.
-            return []
+            return _NOTHING
         client_order_id, orig_client_order_id = order.client_order_id, ""
         is_prevented = event.status is OrderStatus.EXPIRED_IN_MATCH
         kind = ExecutionType.TRADE_PREVENTION if is_prevented else ExecutionType.EXPIRED
@@ -107,7 +119,7 @@ def _closed(account: Account, event: OrderClosed) -> list[UserEvent]:
     )
 
 
-def _amended(account: Account, event: OrderAmended) -> list[UserEvent]:
+def _amended(account: Account, event: OrderAmended) -> Reports:
     return _reported(
         account,
         _order(account, event.order_ref),
@@ -118,12 +130,10 @@ def _amended(account: Account, event: OrderAmended) -> list[UserEvent]:
     )
 
 
-def _transferred(account: Account, event: Deposited | Withdrawn) -> list[UserEvent]:
+def _transferred(account: Account, event: Deposited | Withdrawn) -> Reports:
     delta = event.amount if type(event) is Deposited else -event.amount
-    return [
-        BalanceChanged(account.account_id, account.user_seq, event.asset, delta, event.at_ns),
-        position(account, (event.asset,)),
-    ]
+    changed = BalanceChanged(account.account_id, account.user_seq, event.asset, delta, event.at_ns)
+    return [changed], (event.asset,)
 
 
 def _order(account: Account, order_ref: int) -> AccountOrder:
@@ -164,8 +174,8 @@ def _reported(
     client_order_id: str | None = None,
     orig_client_order_id: str = "",
     reason: RejectReason = _NONE,
-) -> list[UserEvent]:
-    """Return the report of a step without a fill, and the position after it."""
+) -> Reports:
+    """Return the report of a step without a fill."""
     report = ExecutionReport(
         order.account_id,
         account.user_seq,
@@ -183,10 +193,10 @@ def _reported(
         reason,
         at_ns,
     )
-    return [report, position(account, (order.receive_asset, order.hold_asset))]
+    return [report], (order.receive_asset, order.hold_asset)
 
 
-_BUILDERS: Final[dict[type, Callable[[Account, Any], list[UserEvent]]]] = {
+_BUILDERS: Final[dict[type, Callable[[Account, Any], Reports]]] = {
     OrderAccepted: _accepted,
     OrderRejected: _rejected,
     TradeExecuted: _traded,
