@@ -23,7 +23,7 @@ from exchange.account.events import (
     RequestRefused,
 )
 from exchange.account.ledger import ShardLedger
-from exchange.account.reports import user_events
+from exchange.account.reports import position, reports_of
 from exchange.account.state import Account
 from exchange.answers import Refused, UserEvent
 from exchange.faults import CommandQuarantined
@@ -95,7 +95,8 @@ class AccountShard(Shard):
         self._shards = shards
         self._subscribers: dict[int, dict[str, None]] = {}  # account -> gateway hosts
         self._recent: dict[int, deque[tuple[int, Raw]]] = {}  # account -> (user_seq, user event)
-        self._user_events: list[tuple[str, Raw]] = []  # of the open batch: (gateway, event)
+        self._user_events: list[tuple[str, int, Raw]] = []  # (gateway, account, event)
+        self._touched: dict[int, dict[str, None]] = {}  # by reports of this turn: account -> assets
         self._resume_from_seq = 0
         self._uncopied: dict[int, Account] | None = None  # what a running snapshot has yet to copy
         self._copied: dict[int, bytes] = {}  # account -> as it was when the snapshot began
@@ -121,8 +122,8 @@ class AccountShard(Shard):
         evolve(account, event)
         self.ledger.apply(entity, event)
         if self.seq >= self._resume_from_seq:
-            for user_event in user_events(account, event):
-                self._remember(entity, user_event)
+            for report in reports_of(account, event)[0]:
+                self._remember(entity, report)
         symbol_of = _TO_MARKET.get(type(event))
         return (market_shard(symbol_of(event)),) if symbol_of is not None else ()
 
@@ -195,6 +196,8 @@ class AccountShard(Shard):
 
     def after_turn(self) -> None:
         self.reads.serve()
+        if self._touched:
+            self._report_positions()
         if self._user_events:
             events, self._user_events = self._user_events, []
             self.batch.feeds.append(lambda: self._send_user_events(events))
@@ -226,11 +229,27 @@ class AccountShard(Shard):
     # ---------------------------------------------------------------- user events
 
     def _report(self, account: Account, event: Any) -> None:
-        gateways = self._subscribers[account.account_id]
-        for user_event in user_events(account, event):
-            raw = self._remember(account.account_id, user_event)
+        account_id = account.account_id
+        gateways = self._subscribers[account_id]
+        reports, assets = reports_of(account, event)
+        for report in reports:
+            raw = self._remember(account_id, report)
             for gateway in gateways:
-                self._user_events.append((gateway, raw))
+                self._user_events.append((gateway, account_id, raw))
+        if assets:
+            touched = self._touched.get(account_id)
+            if touched is None:
+                touched = self._touched[account_id] = {}
+            for asset in assets:
+                touched[asset] = None
+
+    def _report_positions(self) -> None:
+        """One position behind all reports of a turn: it is state, not a step."""
+        for account_id, assets in self._touched.items():
+            raw = Raw(encode(position(self.accounts[account_id], tuple(assets))))
+            for gateway in self._subscribers.get(account_id, ()):
+                self._user_events.append((gateway, account_id, raw))
+        self._touched.clear()
 
     def _remember(self, account_id: int, event: UserEvent) -> Raw:
         raw = Raw(encode(event))
@@ -240,9 +259,17 @@ class AccountShard(Shard):
         recent.append((event.user_seq, raw))
         return raw
 
-    def _send_user_events(self, events: list[tuple[str, Raw]]) -> None:
-        for gateway, raw in events:
-            self.host.link(gateway).put_user_event(self.shard_id, raw)
+    def _send_user_events(self, events: list[tuple[str, int, Raw]]) -> None:
+        for gateway, account_id, raw in events:
+            if not self.host.link(gateway).put_user_event(self.shard_id, raw):
+                self._tell_gap(gateway, account_id)
+
+    def _tell_gap(self, gateway: str, account_id: int) -> None:
+        """The link is full: the gateway's sessions of this account must start again."""
+        if self._subscribers.get(account_id, {}).pop(gateway, 0) is None:
+            user_seq = self.accounts[account_id].user_seq
+            lost = wire.UserSubscribed(self.shard_id, account_id, user_seq, has_gap=True)
+            self.host.link(gateway).put(lost)
 
     def _subscribe(self, item: wire.SubscribeUser, gateway: str) -> None:
         """Confirm, send what the gateway missed, and from now on everything."""
@@ -254,10 +281,12 @@ class AccountShard(Shard):
             if number > item.after >= 0
         ]
         has_gap = 0 <= item.after < user_seq and (not missed or missed[0][0] != item.after + 1)
+        events = [] if has_gap else [(gateway, item.account_id, raw) for _, raw in missed]
         self._subscribers.setdefault(item.account_id, {})[gateway] = None
+        if events and account is not None:
+            self._touched[item.account_id] = dict.fromkeys(account.balances)
         after = user_seq if item.after < 0 or has_gap else item.after
         confirmed = wire.UserSubscribed(self.shard_id, item.account_id, after, has_gap)
-        events = [] if has_gap else [(gateway, raw) for _, raw in missed]
 
         def confirm() -> None:
             self.host.link(gateway).put(confirmed)

@@ -289,7 +289,7 @@ class Shard:
             number += 1
             if number == applied + 1:
                 message = decode(raw)
-                if not self.accepts_message(message):
+                if self.suspended and not self.accepts_message(message):
                     break  # suspended: asked for again when it is rebuilt
                 self.deliver_message(source, number, raw, message)
                 applied = number
