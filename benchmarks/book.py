@@ -166,16 +166,17 @@ def _round(seed: int, count: int) -> tuple[float, dict[str, object]]:
     trades_before = market.trades
     messages = flow[RESTING_ORDERS:]
     events = 0
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     for first in range(0, count, BATCH):
         for message in messages[first : first + BATCH]:
             events += play(market, message)
         take_update(market)
-    seconds = time.perf_counter() - started
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     kinds = Counter(type(message).__name__ for message in messages)
     detail: dict[str, object] = {
         "messages": count,
         **kinds,
+        "messages_per_cpu_s": round(count / cpu_seconds),  # what a shared machine took away
         "events": events,
         "trades": market.trades - trades_before,
         "resting_at_end": len(market.orders),
