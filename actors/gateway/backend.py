@@ -13,7 +13,9 @@ class Backend(Protocol):
     host_name: str  # what `reply_to` of commands names
     account_shards: int
     directory: Directory  # this host's replica
-    cold: ColdReader
+
+    @property
+    def cold(self) -> ColdReader: ...
 
     def now_ns(self) -> int:
         """Return Unix time in ns."""

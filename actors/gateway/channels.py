@@ -142,7 +142,10 @@ class DepthChannel(Channel):
     def on_tick(self, now_ns: int) -> None:
         if now_ns < self._due_ns:
             return
-        self._due_ns = now_ns - now_ns % self._interval_ns + self._interval_ns
+        is_first, self._due_ns = not self._due_ns, now_ns - now_ns % self._interval_ns
+        self._due_ns += self._interval_ns
+        if is_first:
+            return
         if self._last_id == self._sent_id and not self._backlogs:
             return
         first, self._sent_id = self._sent_id + 1, self._last_id

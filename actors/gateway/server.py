@@ -88,7 +88,17 @@ def _stream_names(parts: list[str]) -> tuple[str, ...]:
 class GatewayServer:
     """Listens, accepts within limits, and drives the gateway."""
 
-    def __init__(self, gateway: Gateway, host: str, port: int) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        host: str,
+        port: int,
+        *,
+        handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
+    ) -> None:
+        """`port` 0: any free one. A client that has not asked for an upgrade after
+        `handshake_timeout_s` is cut off."""
+        self._handshake_timeout_s = handshake_timeout_s
         self._gateway = gateway
         self._settings = gateway.settings
         self._host, self._port = host, port
@@ -117,7 +127,7 @@ class GatewayServer:
             self._accept,
             self._host,
             self._port,
-            websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+            websocket_handshake_timeout=self._handshake_timeout_s,
             max_frame_size=self._settings.frame_bytes_max,
             read_buffer_init_size=4_096,
             enable_auto_ping=False,

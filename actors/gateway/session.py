@@ -13,7 +13,7 @@ from actors.gateway.calls import Call
 from actors.gateway.connection import CLOSE_INTERNAL, Connection
 from actors.gateway.methods import METHODS
 from actors.gateway.trading import ReplaceError
-from actors.gateway.user_data import StreamLive, StreamLost
+from actors.gateway.user_data import StreamLive, StreamLost, StreamRefused
 from exchange.answers import (
     AccountPosition,
     BalanceChanged,
@@ -77,9 +77,12 @@ class ApiSession(Behaviour):
             self._on_user_event(message)  # type: ignore[arg-type]
         elif type(message) is StreamLive:
             self._on_stream_live(message)
-        else:
-            assert type(message) is StreamLost
+        elif type(message) is StreamLost:
             self.end_subscription(message.account_id)
+        else:
+            assert type(message) is StreamRefused
+            self.end_subscription(message.account_id, is_told=False)
+            self._refuse(message.call, RequestError(errors.DISCONNECTED))
 
     def terminate(self, reason: ExitReason) -> None:
         """Crashed or told to end: nobody else is disturbed."""

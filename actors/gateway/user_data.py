@@ -10,7 +10,6 @@ from typing import Final, Protocol
 from actors.gateway.backend import Backend
 from actors.gateway.calls import Call
 from exchange.answers import AccountPosition, UserEvent
-from exchange.protocol.errors import DISCONNECTED
 
 ASK_AGAIN_NS: Final = 1_000_000_000
 GIVE_UP_NS: Final = 10_000_000_000
@@ -31,10 +30,21 @@ class StreamLive:
     account_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class StreamRefused:
+    """Told to a session: nobody confirmed what `call` asked for."""
+
+    call: Call
+    account_id: int
+
+
+StreamNotice = StreamLost | StreamLive | StreamRefused
+
+
 class EventTaker(Protocol):
     """A session as this module sees it."""
 
-    def take(self, message: UserEvent | StreamLost | StreamLive) -> None:
+    def take(self, message: UserEvent | StreamNotice) -> None:
         """Put it into the session's mailbox."""
 
 
@@ -120,7 +130,7 @@ class UserData:
             ]
             for taker, call in expired:
                 feed.waiting.remove((taker, call))
-                call.port.deliver(call, DISCONNECTED)
+                taker.take(StreamRefused(call, account_id))
             if not feed.takers and not feed.waiting:
                 self._drop_if_unused(account_id, feed)
             elif now_ns - feed.asked_at_ns >= ASK_AGAIN_NS:

@@ -1,7 +1,7 @@
 """A whole exchange behind a gateway, in one thread: real deciders, chained without pipelines.
 
-What the hosts do besides (durability, numbering, links) is done here with counters and lists. A test
-may hold back answers, settlements or history, and decides when they go on.
+What the hosts do besides (durability, numbering, links) is done here with counters and lists. A
+test may lose commands and answers or hold back history, and decides when they go on.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from exchange.account.events import (
 )
 from exchange.account.reports import user_events
 from exchange.account.state import Account
-from exchange.answers import Answer, PublicTrade
+from exchange.answers import Answer, Candle, PublicTrade
 from exchange.directory.commands import KeyType, Permission
 from exchange.directory.events import (
     AssetAdded,
@@ -170,7 +170,7 @@ class History:
     async def trades(self, symbol: str, from_trade_id: int, limit: int) -> list[PublicTrade]:
         return []
 
-    async def candles(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[Any]:
+    async def candles(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[Candle]:
         return []
 
     async def close(self) -> None:

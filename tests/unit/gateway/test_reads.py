@@ -168,9 +168,7 @@ async def test_broken_history_is_an_answer_not_a_crash(
     assert len(problems) == 1
 
 
-def _let_the_clock_run_on_polls(
-    exchange: DirectExchange, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _let_the_clock_run_on_polls(exchange: DirectExchange, monkeypatch: pytest.MonkeyPatch) -> None:
     watermark = exchange.cold.watermark
 
     async def polled(shard: str) -> int:

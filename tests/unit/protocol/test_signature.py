@@ -1,4 +1,4 @@
-"""Payloads of signatures: sorted, as in the frame, and the urlencoded form that some clients sign."""
+"""Payloads of signatures: sorted, as in the frame, or the urlencoded form of some clients."""
 
 import hashlib
 import hmac
