@@ -10,7 +10,6 @@ almost all insertions are near the end, where shifting costs nothing.
 
 from bisect import bisect_left, insort
 from collections import deque
-from copy import copy
 
 import msgspec
 
@@ -96,16 +95,17 @@ class OrderBook:
         levels = self.levels
         return tuple([(-key, levels[key].lots) for key in _best_first(self.asks, levels_max)])
 
-    def copied_orders(self) -> list[Order]:
-        """Return a copy of every order: bids, then asks, each by priority."""
-        levels = self.levels
-        return [
-            copy(order)
-            for keys in (self.bids, self.asks)
-            for key in reversed(keys)
-            for order in levels[key].queue
-            if order.leaves_lots
-        ]
+    def orders(self) -> list[Order]:
+        """Return every order: bids, then asks, each by priority."""
+        found: list[Order] = []
+        for keys in (self.bids, self.asks):
+            for key in reversed(keys):
+                level = self.levels[key]
+                if level.gone:
+                    found += [order for order in level.queue if order.leaves_lots]
+                else:
+                    found += level.queue
+        return found
 
 
 def _leave_queue(level: Level, order: Order) -> None:

