@@ -17,6 +17,8 @@ import picows
 from nacl.signing import SigningKey
 
 _ZERO_MASK = bytes(4)  # a client must mask; which key it takes is its own business (RFC 6455 5.3)
+TRADABLE_TRIES = 100
+TRADABLE_PAUSE_S = 0.1
 _FRAME_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -308,6 +310,37 @@ async def connect(
     if log_on:
         await listener.log_on()
     return listener
+
+
+async def wait_until_tradable(
+    connection: TradingConnection, symbol: str, price: str, quantity: str
+) -> None:
+    """Return when the connection's key can trade in the market: what was just created reaches the
+    gateway, the accounts and the market within a second or so.
+
+    Tried with an order to buy at `price`, at once or not at all: choose one that nobody sells at.
+
+    Raises:
+        RequestRefusedError: it still cannot after TRADABLE_TRIES.
+        ConnectionLostError: as `TradingConnection.call`.
+    """
+    for tries_left in reversed(range(TRADABLE_TRIES)):
+        try:
+            await connection.call(
+                "order.place",
+                symbol=symbol,
+                side="BUY",
+                type="LIMIT",
+                timeInForce="IOC",
+                price=price,
+                quantity=quantity,
+            )
+        except RequestRefusedError:
+            if not tries_left:
+                raise
+            await asyncio.sleep(TRADABLE_PAUSE_S)
+        else:
+            return
 
 
 def client_frame(payload: bytes) -> bytes:

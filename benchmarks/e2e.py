@@ -28,6 +28,7 @@ from benchmarks.client import (
     Event,
     TradingConnection,
     connect,
+    wait_until_tradable,
 )
 from benchmarks.histogram import Histogram
 from benchmarks.own_node import OwnNode, own_node
@@ -94,6 +95,7 @@ class Load:
         """Connect and subscribe. Raises: as benchmarks.client.connect and subscribe."""
         for key in keys:
             connection = await connect(url, key, self._on_event, log_on=log_on)
+            await wait_until_tradable(connection, MARKET.symbol, "0.01", "0.01")
             await connection.subscribe()
             self._connections.append(connection)
 

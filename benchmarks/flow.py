@@ -58,7 +58,7 @@ def parse_operation(line: str) -> Operation:
     """Return the operation of one line; ValueError, KeyError or IndexError for anything else."""
     fields = line.strip().split(",")
     kind, flow_id = fields[0], fields[1]
-    if not flow_id.isalnum():
+    if not flow_id.removeprefix("-").isalnum():
         raise ValueError(flow_id)
     if kind == "C" and len(fields) == 3:
         return Operation("C", flow_id, quantity_lots=_positive(fields[2]))

@@ -21,7 +21,13 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.client import Answer, ConnectionLostError, TradingConnection, connect
+from benchmarks.client import (
+    Answer,
+    ConnectionLostError,
+    TradingConnection,
+    connect,
+    wait_until_tradable,
+)
 from benchmarks.flow import FlowError, Operation, Planned, plan, read_flow
 from benchmarks.histogram import Histogram
 from benchmarks.own_node import own_node
@@ -42,9 +48,11 @@ ES_USD = Instrument(
     # The flow has orders at a fiftieth of the price: let them in.
     band_up_e8=1_000 * UNIT,
     band_down_e8=1,
+    open_orders_max=100_000,  # one session may have all orders of the flow
     stp_default=0,
 )
-DEPOSITS = {"ES": 1_000_000 * UNIT, "USD": 100_000_000 * UNIT}
+# Of all sessions together, so that one alone can pay too and the sum of all fits 63 bits.
+DEPOSITS_TOTAL = {"ES": 10_000_000 * UNIT, "USD": 4_000_000_000 * UNIT}
 PROGRESS_EVERY = 500
 
 
@@ -152,11 +160,14 @@ async def replay(
     run = secrets.token_hex(3)
     async with connect_node(data_dir) as node:
         await ensure_market(node, ES_USD)
+        deposits = {asset: total // sessions for asset, total in DEPOSITS_TOTAL.items()}
         keys = [
-            await new_trader(node, f"replay-{run}-{n}", KeyChoice.HMAC, DEPOSITS)
+            await new_trader(node, f"replay-{run}-{n}", KeyChoice.HMAC, deposits)
             for n in range(sessions)
         ]
         connections = [await connect(url, key) for key in keys]
+        for connection in connections:
+            await wait_until_tradable(connection, ES_USD.symbol, "0.25", "1")
         player = Player(connections, in_flight_max)
         planned = list(plan(operations, ES_USD, sessions))
         with ProgressBar(len(planned)) as progress:

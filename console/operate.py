@@ -17,7 +17,9 @@ def status(data_dir: Path) -> Outcome:
     from actors.node import NodeUnreachableError, node_status
 
     try:
-        return _with_rows(msgspec.to_builtins(node_status(data_dir)), "hosts")
+        facts: dict[str, Any] = msgspec.to_builtins(node_status(data_dir))
+        del facts["type"]  # the message's tag
+        return _with_rows(facts, "hosts")
     except NodeUnreachableError as error:
         return unreachable(error)
 

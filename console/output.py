@@ -34,7 +34,9 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in rows[0]:
         is_number = isinstance(rows[0][name], int) and not isinstance(rows[0][name], bool)
-        table.add_column(name.replace("_", " "), justify="right" if is_number else "left")
+        table.add_column(
+            name.replace("_", " "), justify="right" if is_number else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*(_text(value) for value in row.values()))
     return table

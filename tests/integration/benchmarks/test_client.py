@@ -21,6 +21,7 @@ from benchmarks.client import (
     RequestRefusedError,
     client_frame,
     connect,
+    wait_until_tradable,
 )
 
 SEED = bytes(range(32))
@@ -112,6 +113,28 @@ async def test_a_refusal_raises_with_its_code() -> None:
         with pytest.raises(RequestRefusedError, match="Duplicate order sent") as caught:
             await connection.call("order.place", symbol="X")
         assert caught.value.code == -2010
+        await connection.close()
+
+
+async def test_what_was_just_created_is_waited_for_and_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.client.TRADABLE_PAUSE_S", 0)
+    refusals = [-1121, -1121, -2015]
+
+    def respond(request: dict[str, Any]) -> list[dict[str, Any]]:
+        if refusals:
+            error = {"code": refusals.pop(0), "msg": "?"}
+            return [{"id": request["id"], "status": 400, "error": error}]
+        return [{"id": request["id"], "status": 200, "result": {}}]
+
+    async with server(respond) as url:
+        connection = await connect(url, HMAC_KEY)
+        await wait_until_tradable(connection, "BTCUSDT", "0.01", "1")
+        assert refusals == []
+        refusals += [-1121] * 200
+        with pytest.raises(RequestRefusedError):
+            await wait_until_tradable(connection, "BTCUSDT", "0.01", "1")
         await connection.close()
 
 

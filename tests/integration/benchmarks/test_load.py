@@ -40,7 +40,8 @@ async def test_client_order_ids_are_never_used_twice() -> None:
         await load.open(url, KEYS, log_on=False)
         await load.offer(500.0, warm_up_s=0.0, seconds=0.2)
         await load.close()
-    ids = [r["params"]["newClientOrderId"] for r in exchange.requests if "side" in r["params"]]
+    orders = [r["params"] for r in exchange.requests if r["method"] == "order.place"]
+    ids = [order["newClientOrderId"] for order in orders if "newClientOrderId" in order]
     assert len(ids) == len(set(ids)) > 50
 
 

@@ -28,7 +28,8 @@ class TinyExchange:
     async def _obey(self, connection: Connection, request: dict[str, Any]) -> None:
         self.requests.append(request)
         method, params = request["method"], request["params"]
-        if method == "order.place":
+        # Without a client order id it only tries whether it may trade, and expires.
+        if method == "order.place" and "newClientOrderId" in params:
             await self._place(connection, request["id"], params)
             return
         if method == "userDataStream.subscribe.signature":

@@ -19,6 +19,7 @@ ES = Instrument(
     [
         ("N,12,buy,19196,2,GTC\n", Operation("N", "12", "BUY", 19196, 2, "GTC")),
         ("N,13,sell,19197,1,IOC", Operation("N", "13", "SELL", 19197, 1, "IOC")),
+        ("C,-12,1", Operation("C", "-12", quantity_lots=1)),
         ("C,12,1", Operation("C", "12", quantity_lots=1)),
         ("M,12,buy,19190,5", Operation("M", "12", "BUY", 19190, 5, "GTC")),
     ],
