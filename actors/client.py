@@ -106,13 +106,13 @@ class NodeClient(HostLoop):
         """
         return await self._ask(DIRECTORY_SHARD, command)
 
-    async def account(self, command: Any) -> Any:
+    async def account(self, command: Any, again_s: float = 1.0) -> Any:
         """Send an account command; return its answer.
 
-        Sent again each second until it is answered: its identity makes that harmless.
+        Sent again every `again_s` until it is answered: its identity makes that harmless.
         """
         shard = account_shard(command.account_id, self.config.hosts.account_shards)
-        return await self._ask(shard, command, again_s=1.0)
+        return await self._ask(shard, command, again_s)
 
     async def _ask(self, shard: str, command: Any, again_s: float = ANSWER_TIMEOUT_S) -> Any:
         request_id = self.next_request_id()

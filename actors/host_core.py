@@ -21,6 +21,7 @@ from actors.shard import MAILBOX_MAX, Batch, Shard, ShardState
 from storage.ports import BatchRecord, StoreError
 from supervision.crash import CrashReport
 from supervision.process import Pid
+from supervision.report import SupervisorReport
 from supervision.scheduler import Scheduler
 
 LANE_STALLED_NS = 1_000_000_000  # nothing acknowledged for so long: send again from the cursor
@@ -88,6 +89,7 @@ class HostCore:
         self.links: dict[str, Link] = {}
         self.handlers: dict[type[Any], Callable[[Any, str], None]] = {}  # (item, sender)
         self.owners: dict[Pid, tuple[Shard, int]] = {}  # whose process a pid is
+        self.on_supervisor_report: Callable[[SupervisorReport], None] = lambda _report: None
         self.on_crash: Callable[[CrashReport], None] = lambda _report: None
         self.on_batch_closed: Callable[[Shard], None] = lambda _shard: None
         self.wants_turn = False

@@ -17,8 +17,11 @@ from actors import wire
 from actors.outbox import Lane
 from storage.codec import decode_body, encode_body
 from storage.ports import BatchRecord, Head, Snapshot
+from supervision.light import LightStart, LightSupervisor
 from supervision.process import Behaviour, Pid
 from supervision.reason import KILL
+from supervision.report import Done
+from supervision.spec import ChildSpec, Restart, Shutdown, Strategy, SupervisorSpec
 
 if TYPE_CHECKING:
     from actors.host_core import HostCore
@@ -90,6 +93,8 @@ class Shard:
         self.lanes: dict[str, Lane] = {}
         self.attempts: dict[object, int] = {}  # failures of items not yet quarantined
         self.entities: dict[int, Pid] = {}
+        self._supervisor: LightSupervisor | None = None  # once there is an entity
+        self._supervisor_pid = Pid(0)
         self.suspended: dict[int, str] = {}  # entities whose process crashed -> the error
         self.suspended_at_seq: dict[int, int] = {}  # they did nothing after this
         self.snapshot_begun_seq = 0
@@ -218,20 +223,31 @@ class Shard:
     # ---------------------------------------------------------------- processes
 
     def start_entity(self, entity: int) -> Pid:
-        """Start the process of an entity; a crash suspends it and keeps its mailbox."""
-        pid = self.host.scheduler.spawn(
-            self.behaviour_of(entity), mailbox_max=MAILBOX_MAX, on_crash="suspend"
-        )
-        self.entities[entity] = pid
+        """Start the process of an entity under the shard's supervisor."""
+        if self._supervisor is None:
+            self._supervisor = LightSupervisor(
+                entities_under(self.shard_id, self._entity), self.host.on_supervisor_report
+            )
+            self._supervisor_pid = self.host.scheduler.spawn(self._supervisor)
+        outcome: list[object] = []
+        self._supervisor.supervisor.start_child((entity,), outcome.append)
+        started = outcome[0] if outcome else None
+        assert isinstance(started, Done) and isinstance(started.handle, int), started
+        pid = self.entities[entity] = Pid(started.handle)
         self.host.owners[pid] = (self, entity)
         return pid
+
+    def _entity(self, entity: int) -> LightStart:
+        return LightStart(self.behaviour_of(entity), mailbox_max=MAILBOX_MAX, on_crash="suspend")
 
     def end_entities(self) -> None:
         """The shard is over: its processes end, whatever is in their mailboxes."""
         for pid in self.entities.values():
             self.host.owners.pop(pid, None)
-            self.host.scheduler.send_exit(pid, KILL, sender=pid)
         self.entities.clear()
+        if self._supervisor is not None:
+            pid, self._supervisor = self._supervisor_pid, None
+            self.host.scheduler.send_exit(pid, KILL, sender=pid)
 
     def crashed(self, entity: int, mailbox: Sequence[Any], error: str) -> None:
         """The process of `entity` failed on the first message of `mailbox`.
@@ -439,6 +455,16 @@ class Shard:
             },
             lanes={target: lane.cursor for target, lane in sorted(self.lanes.items())},
         )
+
+
+def entities_under(shard_id: str, start: Callable[[int], LightStart]) -> SupervisorSpec:
+    """Return the supervisor of a shard's entities.
+
+    A crash suspends an entity and keeps its mailbox (`crashed`), so none ever exits to be
+    restarted from nothing: temporary, as children of simple_one_for_one that others look after.
+    """
+    child = ChildSpec("entity", start, restart=Restart.TEMPORARY, shutdown=Shutdown.BRUTAL_KILL)
+    return SupervisorSpec(shard_id, Strategy.SIMPLE_ONE_FOR_ONE, children=(child,))
 
 
 def item_of(message: Any) -> object:

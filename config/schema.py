@@ -62,7 +62,7 @@ class GatewaySettings(Section, frozen=True):
 
 class PipelineSettings(Section, frozen=True):
     append_timeout_ms: Milliseconds = 2_000  # then the outcome is unknown: stop the shard, recover
-    snapshot_every_events: Count = 50_000  # bounds the time of recovery
+    snapshot_every_events: Count = 250_000  # bounds the time of recovery
     commands_waiting_max: Count = 10_000  # of one shard; beyond: refused as overloaded
     window: Annotated[int, msgspec.Meta(ge=1, le=16)] = 2  # frames to a peer not yet durable there
     frame_items_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
