@@ -136,8 +136,9 @@ class Projection:
         """Tell the node supervisor when something changed."""
         assert self._projector is not None or error
         set_aside = dict(self._projector.set_aside) if self._projector else {}
+        waiting = dict(self._projector.waiting) if self._projector else {}
         missing = [url for url in self._hot_urls if url not in self._readers]
-        fact = (state, error, sorted(set_aside), missing)
+        fact = (state, error, sorted(set_aside), sorted(waiting), missing)
         if fact != self._reported:
             self._reported = fact
             log.info("projection_state", state=state, error=error, set_aside=set_aside)
@@ -147,6 +148,7 @@ class Projection:
                     "state": state,
                     "error": error,
                     "set_aside": set_aside,
+                    "waiting_for_markets": waiting,
                     "stores_missing": missing,
                 }
             )

@@ -18,6 +18,7 @@ from exchange.projection import (
     AccountProjection,
     Assets,
     MarketProjection,
+    UnknownMarketError,
     markets_added,
 )
 from storage.codec import EntryCodec
@@ -26,7 +27,6 @@ from storage.ports import (
     ColdBatch,
     ColdStore,
     CorruptError,
-    Head,
     HotReader,
     MarketAssets,
     OutcomeUnknownError,
@@ -66,6 +66,7 @@ class Projector:
         """`on_progress` is told (shard, seq) when that much of a shard is durable in `cold`."""
         self.positions: dict[str, int] = {}
         self.set_aside: dict[str, str] = {}  # shard -> why it cannot be projected
+        self.waiting: dict[str, str] = {}  # shard -> the market it trades that is not known yet
         self.is_behind = False  # the last step did not reach the end of some stream
         self._hot_stores = list(hot_stores)
         self._cold = cold
@@ -105,13 +106,10 @@ class Projector:
         if not self._is_loaded:
             await self._load()
         self.is_behind = False
-        # First the ends of all streams, then the directory: so whatever market a trade up to these
-        # ends names, it was added before, and is known by the time the trade is folded.
-        ends = await self._ends()
         batches = [
             batch
-            for shard, (store, head) in ends.items()
-            if (batch := await self._project(store, shard, head.seq)) is not None
+            for shard, store in await self._news()
+            if (batch := await self._project(store, shard)) is not None
         ]
         if not batches:
             return 0
@@ -130,9 +128,9 @@ class Projector:
         self._is_loaded = True
         self.announce()
 
-    async def _ends(self) -> dict[str, tuple[HotReader, Head]]:
+    async def _news(self) -> list[tuple[str, HotReader]]:
         """Return the shards with something new: the directory, then markets, then accounts."""
-        found: dict[str, tuple[HotReader, Head]] = {}
+        found: list[tuple[str, HotReader]] = []
         for store in self._hot_stores:
             try:
                 heads = await store.heads()
@@ -144,15 +142,15 @@ class Projector:
                 if head.seq < position:
                     self._set_aside(shard, f"history is at {position}, the stream at {head.seq}")
                 elif head.seq > position and shard not in self.set_aside:
-                    found[shard] = store, head
-        return {shard: found[shard] for shard in sorted(found, key=_rank)}
+                    found.append((shard, store))
+        return sorted(found, key=lambda pair: _rank(pair[0]))
 
-    async def _project(self, store: HotReader, shard: str, end: int) -> ColdBatch | None:
-        """Fold what `shard` has after its position; None if there is nothing, now or ever."""
+    async def _project(self, store: HotReader, shard: str) -> ColdBatch | None:
+        """Fold what `shard` has after its position; None if that cannot be done, now or ever."""
         after_seq = self.positions.get(shard, 0)
         kind, _, name = shard.partition("/")
         try:
-            records = await self._read(store, shard, after_seq, end)
+            records = await self._read(store, shard, after_seq)
             if not records:
                 return None
             batch = ColdBatch(shard, after_seq, records[-1].last_seq, [], [], [], {}, {}, [])
@@ -168,26 +166,28 @@ class Projector:
             elif shard == DIRECTORY_SHARD:
                 for record in records:
                     batch.markets += markets_added(_directory_entries.body(record.payload).entries)
+        except UnknownMarketError as error:
+            # The directory may be in a store that is not open yet, or be read a moment too early.
+            if shard not in self.waiting:
+                log.warning("projection_waits_for_market", shard=shard, error=str(error))
+                self.waiting[shard] = str(error)
+            self._accounts.pop(shard, None)
+            return None
         except (CorruptError, StoreUnusableError, ExchangeError) as error:
             self._set_aside(shard, str(error))
             return None
+        self.waiting.pop(shard, None)
         self._learn(batch.markets)
         return batch
 
-    async def _read(
-        self, store: HotReader, shard: str, after_seq: int, end: int
-    ) -> list[BatchRecord]:
+    async def _read(self, store: HotReader, shard: str, after_seq: int) -> list[BatchRecord]:
         records: list[BatchRecord] = []
         seq = after_seq
         try:
             async for record in store.read(shard, after_seq):
-                # The directory is read to its end, see `step`; it is small.
-                if shard != DIRECTORY_SHARD:
-                    if record.last_seq > end:
-                        break
-                    if seq - after_seq >= self._events_max:
-                        self.is_behind = True
-                        break
+                if seq - after_seq >= self._events_max:
+                    self.is_behind = True
+                    break
                 records.append(record)
                 seq = record.last_seq
         except OutcomeUnknownError as error:

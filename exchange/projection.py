@@ -14,7 +14,7 @@ from exchange.account.events import Deposited, Withdrawn
 from exchange.account.state import is_amount_used
 from exchange.answers import Candle, PublicTrade
 from exchange.directory.events import MarketAdded
-from exchange.errors import InvariantError
+from exchange.errors import ExchangeError
 from exchange.history import AccountTrade, MarketAssets, Transfer
 from exchange.instrument import Instrument
 from exchange.market.events import (
@@ -60,6 +60,10 @@ MARKET_ENTRY: Final = _entry_type(
 DIRECTORY_ENTRY: Final = _entry_type(MarketAdded, skipped=(301, 302, 303, 304, 306, 307, 308, 901))
 
 
+class UnknownMarketError(ExchangeError):
+    """A trade of a market whose assets are not known, or not known yet."""
+
+
 class _MissingOrderError(Exception):
     """An order must be read from history before the entry can be folded. Caught in `fold`."""
 
@@ -95,7 +99,7 @@ class AccountProjection:
         in memory (see `missing` and `know`), or len(entries).
 
         Raises:
-            InvariantError: a trade of a market whose assets are not known.
+            UnknownMarketError: begin anew from the last position taken when it is known.
         """
         handlers = self._handlers
         index = start
@@ -214,7 +218,7 @@ class AccountProjection:
         symbol, lots, quote = event.symbol, event.quantity_lots, event.quote_amount
         assets = self._assets.get(symbol)
         if assets is None:
-            raise InvariantError(symbol=symbol, trade_id=event.trade_id)
+            raise UnknownMarketError(symbol=symbol)
         if is_maker:
             order_id, commission = event.maker_order_id, event.maker_commission
         else:

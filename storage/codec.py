@@ -39,7 +39,8 @@ class RecordBody(msgspec.Struct, frozen=True, array_like=True, gc=False):
     watermarks: dict[str, int]  # how far each source is applied after this; only those that moved
     outbox: dict[str, int]  # the first number to each target shard that this record uses
     entities: list[int]  # to which entity each entry happened; empty: the shard has only one
-    holes: dict[str, list[int]]  # below a watermark, taken in and not yet applied; rare
+    # Below a watermark, taken in and not yet applied: source -> number -> by which entities. Rare.
+    holes: dict[str, dict[int, list[int]]]
 
 
 class TypedBody(msgspec.Struct, Generic[E], frozen=True, array_like=True, gc=False):
@@ -50,7 +51,7 @@ class TypedBody(msgspec.Struct, Generic[E], frozen=True, array_like=True, gc=Fal
     watermarks: dict[str, int]
     outbox: dict[str, int]
     entities: list[int]
-    holes: dict[str, list[int]]
+    holes: dict[str, dict[int, list[int]]]
 
 
 encode_event = msgspec.msgpack.Encoder().encode
@@ -68,7 +69,7 @@ def encode_body(
     watermarks: Mapping[str, int],
     outbox: Mapping[str, int],
     entities: Sequence[int] = (),
-    holes: Mapping[str, Sequence[int]] | None = None,
+    holes: Mapping[str, Mapping[int, Sequence[int]]] | None = None,
 ) -> bytes:
     """Return the payload of a record whose entries are events already encoded.
 

@@ -219,7 +219,7 @@ class ColdStore(ColdReader, Protocol):
     async def write(self, batch: ColdBatch) -> None:
         """Write the batch and move the watermark in one transaction. Raises
         SequenceConflictError if the watermark is not batch.after_seq (nothing is written), and
-        CorruptError if a trade is in the store already."""
+        CorruptError if a trade is in the store already or an amount is beyond 63 bits."""
 
     async def write_all(self, batches: Sequence[ColdBatch]) -> None:
         """Write batches of different shards in one transaction: all of them or none."""

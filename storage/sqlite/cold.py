@@ -176,6 +176,9 @@ class ColdWriter:
         except sqlite3.IntegrityError as error:
             self._roll_back()
             raise CorruptError(f"{self._path}: history and streams disagree: {error}") from error
+        except OverflowError as error:
+            self._roll_back()
+            raise CorruptError(f"{self._path}: an amount does not fit 63 bits") from error
         except sqlite3.Error as error:
             self._roll_back()
             raise OutcomeUnknownError(f"{self._path} cannot be written: {error}") from error

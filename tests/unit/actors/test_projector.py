@@ -84,7 +84,14 @@ async def assert_history_is_right(cold: ColdStore, exchange: StreamedExchange) -
     assert len(candles) > 2
     assert await cold.candles(SYMBOL, 0, 0, 10_000) == candles
     sides = [
-        (side.account_id, side.trade_id, side.order_id, side.is_maker, side.commission)
+        (
+            side.account_id,
+            side.trade_id,
+            side.order_id,
+            side.is_maker,
+            side.commission_asset,
+            side.commission,
+        )
         for account_id in exchange.accounts
         for side in await cold.account_trades(account_id, SYMBOL, 0, 0, 0, 0, 10_000)
     ]
@@ -97,6 +104,7 @@ async def assert_history_is_right(cold: ColdStore, exchange: StreamedExchange) -
                 trade.trade_id,
                 trade.taker_order_id,
                 False,
+                ("", "BTC", "USDT")[trade.taker_side],
                 trade.taker_commission,
             ),
             (
@@ -104,6 +112,7 @@ async def assert_history_is_right(cold: ColdStore, exchange: StreamedExchange) -
                 trade.trade_id,
                 trade.maker_order_id,
                 True,
+                ("", "USDT", "BTC")[trade.taker_side],
                 trade.maker_commission,
             ),
         )
@@ -267,15 +276,25 @@ async def test_history_ahead_of_its_stream_is_set_aside() -> None:
     assert projector.set_aside == {"account/1": "history is at 99, the stream at 4"}
 
 
-async def test_trade_of_a_market_nobody_added_is_set_aside() -> None:
-    exchange = StreamedExchange()
-    exchange.trade_at_random(50)
-    del exchange.streams.streams["directory/0"]
-    del exchange.streams.streams["market/BTCUSDT"]
-    projector = projector_of(exchange, MemoryColdStore())
+async def test_trade_of_an_unknown_market_waits_until_the_market_is_known() -> None:
+    exchange = StreamedExchange(seed=9)
+    exchange.trade_at_random(300)
+    late = MemoryHotStore()
+    for shard in ("directory/0", "market/BTCUSDT"):
+        late.streams.streams[shard] = exchange.streams.streams.pop(shard)
+    cold = MemoryColdStore()
+    projector = projector_of(exchange, cold, events_max=50)
     await project_all(projector)
-    assert sorted(projector.set_aside) == ["account/0", "account/1"]
-    assert "symbol='BTCUSDT'" in projector.set_aside["account/0"]
+    waits_at = dict(cold.positions)
+    assert await projector.step() == 0
+    assert cold.positions == waits_at
+    assert not projector.set_aside
+    assert projector.waiting == dict.fromkeys(("account/0", "account/1"), "symbol='BTCUSDT'")
+    projector.add_store(late)
+    await project_all(projector)
+    assert not projector.waiting
+    exchange.streams.streams.update(late.streams.streams)
+    await assert_history_is_right(cold, exchange)
 
 
 async def test_events_of_orders_that_history_never_saw_are_counted_and_their_trades_kept() -> None:
