@@ -20,7 +20,7 @@ from actors.control import run_dir
 from actors.cookie import read_cookie
 from actors.follower import Follower
 from actors.host_loop import HostLoop
-from actors.placement import NodePlacement
+from actors.placement import StoredPlacement
 from actors.shard import encode
 from config.schema import NodeConfig, decode_config, encode_config
 from exchange.answers import Answer, OutcomePending, Refused
@@ -55,7 +55,7 @@ class NodeClient(HostLoop):
     """Sends commands to shards and matches the answers to them by request id."""
 
     def __init__(self, config: NodeConfig, secret: bytes) -> None:
-        placement = NodePlacement.of(config)
+        placement = StoredPlacement(config)
         name = f"client-{os.getpid()}-{next(_numbers)}"
         super().__init__(name, time.time_ns(), config, placement, secret)
         self.name = name

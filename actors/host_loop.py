@@ -48,7 +48,7 @@ class HostLoop:
             clock_ns=time.time_ns,
             monotonic_ns=time.monotonic_ns,
             new_link=self._new_link,
-            submit=self.submit,
+            submit=self.append,
         )
         self.transport: Transport = open_transport(
             "stream", endpoint_of(config.node.data_dir, name), secret
@@ -67,7 +67,7 @@ class HostLoop:
             self._ticker.cancel()
         self.transport.close()
 
-    def submit(self, records: list[BatchRecord]) -> None:
+    def append(self, records: list[BatchRecord]) -> None:
         raise AssertionError("a host without shards has nothing to append")
 
     def turn_soon(self) -> None:

@@ -12,7 +12,7 @@ from actors import wire
 from actors.control import HostControl, HostSpec
 from actors.cookie import read_cookie
 from actors.host_loop import HostLoop
-from actors.placement import NodePlacement
+from actors.placement import StoredPlacement
 from actors.projector import Projector
 from config.logging import get_logger, setup_logging
 from config.schema import decode_config
@@ -33,7 +33,7 @@ async def run(spec: HostSpec, control: HostControl) -> None:
     """Project until told to stop, and tell the shards how far they are in history."""
     config = decode_config(spec.config)
     setup_logging(config.logging, host=spec.name)
-    placement = NodePlacement.of(config)
+    placement = StoredPlacement(config)
     os.nice(NICENESS)
     host = HostLoop(spec.name, spec.incarnation, config, placement, read_cookie(config.cookie_path))
     await host.start()

@@ -15,7 +15,7 @@ from actors.follower import Follower
 from actors.host_loop import HostLoop, tune_garbage_collection
 from actors.journal import Journal
 from actors.market_shard import MarketShard
-from actors.placement import NodePlacement
+from actors.placement import NodePlacement, StoredPlacement
 from actors.shard import Shard, ShardState
 from config.logging import setup_logging
 from config.schema import NodeConfig, decode_config
@@ -67,7 +67,7 @@ class ShardHost(HostLoop):
 
     # ---------------------------------------------------------------- appending
 
-    def submit(self, records: list[BatchRecord]) -> None:
+    def append(self, records: list[BatchRecord]) -> None:
         self._spawn(self._append(records))
 
     async def _append(self, records: list[BatchRecord]) -> None:
@@ -226,7 +226,7 @@ async def run(spec: HostSpec, control: HostControl) -> None:
     """Recover, serve until told to stop, drain."""
     config = decode_config(spec.config)
     setup_logging(config.logging, host=spec.name)
-    placement = NodePlacement.of(config)
+    placement = StoredPlacement(config)
     secret = read_cookie(config.cookie_path)
     store = open_hot_store(config.hot_url(spec.name))
     host = ShardHost(spec, config, placement, secret, store, control.report)
@@ -237,10 +237,10 @@ async def run(spec: HostSpec, control: HostControl) -> None:
     tune_garbage_collection()
     control.ready()
     try:
-        stopping = asyncio.ensure_future(control.stopping.wait())
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(control.stopping.wait())
         await asyncio.wait({stopping, host.failure}, return_when=asyncio.FIRST_COMPLETED)
         if host.failure.done():
-            await host.failure
+            host.failure.result()
         await host.drain()
     finally:
         host.close()

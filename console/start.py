@@ -82,6 +82,8 @@ def start_and_run(options: StartOptions) -> int:
     """Run a node and return the exit code of the command."""
     from actors.client import publish_config
     from actors.node import NodeStartError, run_node
+    from actors.placement import check_layout
+    from storage.ports import StoreError
 
     try:
         config = settings(options)
@@ -106,8 +108,12 @@ def start_and_run(options: StartOptions) -> int:
             print(f"Trading at {address}/ws-api/v3 and {address}/ws (Ctrl-C stops).", flush=True)
 
     try:
+        check_layout(config)
         with _demo(config, options) if options.demo else contextlib.nullcontext():
             code = run_node(node_options(config), on_progress)
+    except StoreError as error:
+        print(f"{data_dir}: {error}.", file=sys.stderr)
+        return exit_codes.CONFIG
     except NodeStartError as error:
         print(error, file=sys.stderr)
         return exit_codes.NODE_FAILED

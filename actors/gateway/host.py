@@ -15,7 +15,7 @@ from actors.follower import Follower
 from actors.gateway.gateway import Gateway
 from actors.gateway.server import GatewayServer
 from actors.host_loop import HostLoop, tune_garbage_collection
-from actors.placement import NodePlacement
+from actors.placement import StoredPlacement
 from actors.secrets import SecretVault
 from actors.shard import encode
 from config.logging import setup_logging
@@ -40,7 +40,7 @@ class GatewayHost(HostLoop):
     """The Backend of the gateway: commands out, answers and feeds in."""
 
     def __init__(self, spec: HostSpec, config: NodeConfig, secret: bytes, cold: ColdReader) -> None:
-        super().__init__(spec.name, spec.incarnation, config, NodePlacement.of(config), secret)
+        super().__init__(spec.name, spec.incarnation, config, StoredPlacement(config), secret)
         self.host_name = spec.name
         self.account_shards = config.hosts.account_shards
         self.cold = cold
