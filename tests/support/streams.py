@@ -32,6 +32,7 @@ class StreamedExchange:
         self.accounts = {number: Account(number) for number in range(1, accounts + 1)}
         self.traders = {number: Trader(number) for number in self.accounts}
         self.trades: list[TradeExecuted] = []
+        self.transfers: list[Deposited | Withdrawn] = []
         # (account, order id) -> state, of all accepted orders; accounts themselves forget in time.
         self.orders: dict[tuple[int, int], OrderState] = {}
         self.now_ns = NOW_NS
@@ -49,6 +50,8 @@ class StreamedExchange:
     def happen(self, account_id: int, event: Any) -> None:
         """An event of an account: fold it, note it."""
         account_evolve(self.accounts[account_id], event)
+        if isinstance(event, Deposited | Withdrawn):
+            self.transfers.append(event)
         self._emit(account_shard(account_id, ACCOUNT_SHARDS), account_id, event)
 
     def send(self, account_id: int, message: Any) -> list[Any]:

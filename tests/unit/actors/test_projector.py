@@ -117,6 +117,10 @@ async def assert_history_is_right(cold: ColdStore, exchange: StreamedExchange) -
             ),
         )
     )
+    if isinstance(cold, MemoryColdStore):  # the port has no query for them
+        assert sorted(transfer.identity for transfer in cold.all_transfers) == sorted(
+            transfer.identity for transfer in exchange.transfers
+        )
     heads = exchange.streams.heads()
     assert await cold.watermarks() == {shard: head.seq for shard, head in heads.items()}
 
@@ -151,7 +155,9 @@ async def test_history_agrees_when_the_projection_is_restarted_at_every_step(
 async def test_history_agrees_when_hardly_any_order_is_kept_in_memory(cold: ColdStore) -> None:
     exchange = StreamedExchange(seed=4)
     exchange.trade_at_random(300)
-    await project_all(projector_of(exchange, cold, events_max=20, orders_max=1))
+    projector = projector_of(exchange, cold, events_max=20, orders_max=1)
+    while await projector.step():
+        assert all(len(one.orders) <= 1 for one in projector._accounts.values())
     await assert_history_is_right(cold, exchange)
 
 
