@@ -10,8 +10,9 @@ from storage.sqlite.snapshots import SnapshotFiles
 from storage.sqlite.streams import Checkpointer, StreamReader, StreamWriter
 from storage.sqlite.worker import Worker
 
-# Measured at 500 groups of 200 events a second, beside a reading process: 2 MiB gives an append
-# 1.0 ms at p99 and 4 ms at most, 8 MiB 1.8 and 8 ms, SQLite's own checkpoints 4.9 and 14 ms.
+# Measured at 500 groups of 200 events a second beside a reading process, one run of 6 s each on a
+# quiet machine: 2 MiB gives an append 1.0 ms at p99 and 4 ms at most, 8 MiB 1.8 and 8 ms, SQLite's
+# own checkpoints 4.9 and 14 ms. On a busy machine all of them are several times as long.
 CHECKPOINT_AFTER_BYTES: Final = 2 * 1024 * 1024
 _RECORD_OVERHEAD_BYTES: Final = 12 * 1024  # pages that a small record touches anyway
 
