@@ -1,6 +1,6 @@
 """The shard of a bucket of accounts: one process an account, and the shard's ledger."""
 
-from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -9,6 +9,7 @@ from msgspec import Raw
 from actors import wire
 from actors.reads import WaitingReads
 from actors.shard import Shard, encode
+from actors.user_feeds import UserFeeds
 from exchange.account import snapshot
 from exchange.account.answers import answer
 from exchange.account.commands import AccountCommand, ReadAccount
@@ -23,9 +24,8 @@ from exchange.account.events import (
     RequestRefused,
 )
 from exchange.account.ledger import ShardLedger
-from exchange.account.reports import position, reports_of
 from exchange.account.state import Account
-from exchange.answers import Refused, UserEvent
+from exchange.answers import Refused
 from exchange.faults import CommandQuarantined
 from exchange.ids import market_shard
 from exchange.market.events import TradeExecuted
@@ -33,7 +33,6 @@ from exchange.reject import RejectReason
 from storage.codec import decode_account_entry
 from supervision.process import Behaviour
 
-RECENT_EVENTS_MAX = 256  # user events kept per account for gateways that resume
 RESUME_WINDOW_EVENTS = 20_000  # of the stream's end: from these they are rebuilt in recovery
 
 decode_command = msgspec.msgpack.Decoder(AccountCommand).decode
@@ -93,10 +92,7 @@ class AccountShard(Shard):
         self.reads = WaitingReads(self)
         self._bucket = int(shard_id.partition("/")[2])
         self._shards = shards
-        self._subscribers: dict[int, dict[str, None]] = {}  # account -> gateway hosts
-        self._recent: dict[int, deque[tuple[int, Raw]]] = {}  # account -> (user_seq, user event)
-        self._user_events: list[tuple[str, int, Raw]] = []  # (gateway, account, event)
-        self._touched: dict[int, dict[str, None]] = {}  # by reports of this turn: account -> assets
+        self.feeds = UserFeeds(self)
         self._resume_from_seq = 0
         self._uncopied: dict[int, Account] | None = None  # what a running snapshot has yet to copy
         self._copied: dict[int, bytes] = {}  # account -> as it was when the snapshot began
@@ -122,8 +118,7 @@ class AccountShard(Shard):
         evolve(account, event)
         self.ledger.apply(entity, event)
         if self.seq >= self._resume_from_seq:
-            for report in reports_of(account, event)[0]:
-                self._remember(entity, report)
+            self.feeds.replayed(account, event)
         symbol_of = _TO_MARKET.get(type(event))
         return (market_shard(symbol_of(event)),) if symbol_of is not None else ()
 
@@ -147,7 +142,7 @@ class AccountShard(Shard):
 
     # ---------------------------------------------------------------- intake
 
-    def accounts_of(self, message: Any) -> tuple[int, ...]:
+    def entities_of(self, message: Any) -> tuple[int, ...]:
         """Return the accounts here that `message` concerns."""
         if type(message) is TradeExecuted:
             taker, maker = message.taker_account_id, message.maker_account_id
@@ -157,15 +152,8 @@ class AccountShard(Shard):
             return tuple(party for party in parties if party % self._shards == self._bucket)
         return (message.account_id,)
 
-    def accepts_message(self, message: Any) -> bool:
-        suspended = self.suspended
-        return not suspended or not any(
-            account in suspended for account in self.accounts_of(message)
-        )
-
-    def deliver_message(self, source: str, number: int, raw: Raw, message: Any) -> None:
-        item = (raw, message, source, number)
-        for account_id in self.accounts_of(message):
+    def deliver(self, entities: Iterable[int], item: Any) -> None:
+        for account_id in entities:
             self.send(account_id, item)
 
     def deliver_command(self, raw: Raw) -> None:
@@ -186,21 +174,15 @@ class AccountShard(Shard):
         if type(item) is wire.Synced:
             self.reads.synced(item)
         elif type(item) is wire.SubscribeUser:
-            self._subscribe(item, sender)
+            self.feeds.subscribe(item.account_id, sender, item.after)
         elif type(item) is wire.UnsubscribeUser:
-            gateways = self._subscribers.get(item.account_id)
-            if gateways is not None:
-                gateways.pop(sender, None)
+            self.feeds.unsubscribe(item.account_id, sender)
         else:
             super().on_item(item, sender)
 
     def after_turn(self) -> None:
         self.reads.serve()
-        if self._touched:
-            self._report_positions()
-        if self._user_events:
-            events, self._user_events = self._user_events, []
-            self.batch.feeds.append(lambda: self._send_user_events(events))
+        self.feeds.after_turn()
 
     # ---------------------------------------------------------------- what processes do
 
@@ -213,8 +195,8 @@ class AccountShard(Shard):
         symbol_of = _TO_MARKET.get(type(event))
         if symbol_of is not None:
             self.emit_to(market_shard(symbol_of(event)), raw)
-        if account_id in self._subscribers:
-            self._report(account, event)
+        if account_id in self.feeds.gateways:
+            self.feeds.report(account, event)
 
     def consumed(self, account: Account, event: Any, raw: Raw, source: str, number: int) -> None:
         """A market's message was folded in."""
@@ -222,84 +204,12 @@ class AccountShard(Shard):
         self.emit(account_id, raw)
         self.ledger.apply(account_id, event)
         if self.holes:
-            self.close_hole(source, number)
-        if account_id in self._subscribers:
-            self._report(account, event)
-
-    # ---------------------------------------------------------------- user events
-
-    def _report(self, account: Account, event: Any) -> None:
-        account_id = account.account_id
-        gateways = self._subscribers[account_id]
-        reports, assets = reports_of(account, event)
-        for report in reports:
-            raw = self._remember(account_id, report)
-            for gateway in gateways:
-                self._user_events.append((gateway, account_id, raw))
-        if assets:
-            touched = self._touched.get(account_id)
-            if touched is None:
-                touched = self._touched[account_id] = {}
-            for asset in assets:
-                touched[asset] = None
-
-    def _report_positions(self) -> None:
-        """One position behind all reports of a turn: it is state, not a step."""
-        for account_id, assets in self._touched.items():
-            raw = Raw(encode(position(self.accounts[account_id], tuple(assets))))
-            for gateway in self._subscribers.get(account_id, ()):
-                self._user_events.append((gateway, account_id, raw))
-        self._touched.clear()
-
-    def _remember(self, account_id: int, event: UserEvent) -> Raw:
-        raw = Raw(encode(event))
-        recent = self._recent.get(account_id)
-        if recent is None:
-            recent = self._recent[account_id] = deque(maxlen=RECENT_EVENTS_MAX)
-        recent.append((event.user_seq, raw))
-        return raw
-
-    def _send_user_events(self, events: list[tuple[str, int, Raw]]) -> None:
-        for gateway, account_id, raw in events:
-            if not self.host.link(gateway).put_user_event(self.shard_id, raw):
-                self._tell_gap(gateway, account_id)
-
-    def _tell_gap(self, gateway: str, account_id: int) -> None:
-        """The link is full: the gateway's sessions of this account must start again."""
-        if self._subscribers.get(account_id, {}).pop(gateway, 0) is None:
-            user_seq = self.accounts[account_id].user_seq
-            lost = wire.UserSubscribed(self.shard_id, account_id, user_seq, has_gap=True)
-            self.host.link(gateway).put(lost)
-
-    def _subscribe(self, item: wire.SubscribeUser, gateway: str) -> None:
-        """Confirm, send what the gateway missed, and from now on everything."""
-        account = self.accounts.get(item.account_id)
-        user_seq = account.user_seq if account is not None else 0
-        missed = [
-            (number, raw)
-            for number, raw in self._recent.get(item.account_id, ())
-            if number > item.after >= 0
-        ]
-        has_gap = 0 <= item.after < user_seq and (not missed or missed[0][0] != item.after + 1)
-        events = [] if has_gap else [(gateway, item.account_id, raw) for _, raw in missed]
-        self._subscribers.setdefault(item.account_id, {})[gateway] = None
-        if events and account is not None:
-            self._touched[item.account_id] = dict.fromkeys(account.balances)
-        after = user_seq if item.after < 0 or has_gap else item.after
-        confirmed = wire.UserSubscribed(self.shard_id, item.account_id, after, has_gap)
-
-        def confirm() -> None:
-            self.host.link(gateway).put(confirmed)
-            self._send_user_events(events)
-
-        self.batch.feeds.append(confirm)
+            self.close_hole(source, number, account_id)
+        if account_id in self.feeds.gateways:
+            self.feeds.report(account, event)
 
     def forget_peer(self, peer: str) -> None:
-        for account_id, gateways in list(self._subscribers.items()):
-            gateways.pop(peer, None)
-            if not gateways:
-                del self._subscribers[account_id]
-                self._recent.pop(account_id, None)
+        self.feeds.forget_peer(peer)
 
     # ---------------------------------------------------------------- faults
 
@@ -312,7 +222,7 @@ class AccountShard(Shard):
         self.emit(entity, Raw(encode(fault)))
         if source:
             event: Any = AccountFrozen(entity, now_ns)
-            self.close_hole(source, number)
+            self.close_hole(source, number, entity)
         else:
             request = item.place if hasattr(item, "place") else item
             event = RequestRefused(

@@ -57,7 +57,7 @@ async def audit_streams(stores: Sequence[HotReader], account_shards: int) -> Aud
     """Fold all streams of `stores`, which together are one exchange, and check them.
 
     Raises:
-        EntityDownError: try again; it lasts as long as it takes to rebuild one account.
+        EntityDownError: try again; it lasts as long as it takes to rebuild one entity.
         AuditUnreadableError: messages of a market are neither in its stream nor applied.
         StoreError: a store cannot be read.
     """
@@ -75,8 +75,7 @@ async def _accounts(stores: Sequence[HotReader], shards: int) -> list[AccountSha
         for store in stores:
             if shard_id in await store.shards():
                 await fold(store, shard, await store.snapshots(shard_id))
-        if any(shard.holes.values()):
-            raise EntityDownError(f"{shard_id}: an account's process is down")
+        _check_whole(shard)
         found.append(shard)
     return found
 
@@ -92,10 +91,16 @@ async def _markets(
             market = cast(MarketShard, empty_shard(shard_id, shards))
             snapshots = await store.snapshots(shard_id)
             await fold(store, market, snapshots)
+            _check_whole(market)
             if market.market.instrument is not None:
                 on_their_way = await _unconsumed(store, market, snapshots, accounts)
                 views.append(market_view(market, on_their_way))
     return views
+
+
+def _check_whole(shard: Shard) -> None:
+    if any(shard.holes.values()):
+        raise EntityDownError(f"{shard.shard_id}: a process is down")
 
 
 async def fold(store: HotReader, shard: Shard, snapshots: Sequence[Snapshot]) -> None:

@@ -1,6 +1,6 @@
 """The shard of one market: its process, its answers, its market data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, get_args
 
@@ -26,6 +26,7 @@ DEPTH_MAX = 5_000  # levels a side that a subscriber starts from
 QUOTE_EVERY_NS = 20_000_000
 SYNCS_WAITING_MAX = 10_000
 SYNC_TIMEOUT_NS = 2_000_000_000
+_ONLY_ENTITY = (ENTITY,)
 _TO_ACCOUNT = frozenset(get_args(MarketToAccount))
 
 
@@ -89,11 +90,11 @@ class MarketShard(Shard):
 
     # ---------------------------------------------------------------- intake
 
-    def accepts_message(self, message: Any) -> bool:
-        return not self.suspended
+    def entities_of(self, message: Any) -> tuple[int, ...]:
+        return _ONLY_ENTITY
 
-    def deliver_message(self, source: str, number: int, raw: Raw, message: Any) -> None:
-        self.host.scheduler.send(self.entities[ENTITY], (raw, message, source, number))
+    def deliver(self, entities: Iterable[int], item: Any) -> None:
+        self.host.scheduler.send(self.entities[ENTITY], item)
 
     def on_item(self, item: Any, sender: str) -> None:
         if type(item) is wire.Sync:
@@ -144,7 +145,7 @@ class MarketShard(Shard):
             for target in targets:
                 self.emit_to(target, raw)
         if self.holes:
-            self.close_hole(source, number)
+            self.close_hole(source, number, ENTITY)
         if answer is not None:
             self.answer(reply_to, answer)
 
@@ -153,6 +154,8 @@ class MarketShard(Shard):
     def after_turn(self) -> None:
         if self._syncs:
             self._answer_syncs()
+        if self.suspended:
+            return  # its state may be half changed: nobody must see it
         self._publish()
         if self._quote_followers:
             self._publish_quote()
@@ -232,7 +235,7 @@ class MarketShard(Shard):
             self.emit(entity, event_raw)
             for target in self.targets_of(event):
                 self.emit_to(target, event_raw)
-        self.close_hole(source, number)
+        self.close_hole(source, number, ENTITY)
         reply_to = reply_to_of(item)
         if reply_to:
             self.answer(reply_to, Refused(order.request_id, RejectReason.QUARANTINED))

@@ -5,6 +5,7 @@ reads of orders additionally ask the market for its last number to this shard (`
 that this shard has sent there. When the shard has applied those numbers, the account answers.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
@@ -26,17 +27,18 @@ READS_WAITING_MAX = 10_000  # beyond: refused as overloaded
 class WaitingRead:
     """One read and what it needs."""
 
-    __slots__ = ("command", "deadline_ns", "needs", "raw")
+    __slots__ = ("command", "deadline_ns", "is_asked", "needs", "raw")
 
     def __init__(self, raw: Raw, command: ReadAccount, deadline_ns: int) -> None:
         self.raw = raw
         self.command = command
         self.deadline_ns = deadline_ns
+        self.is_asked = False  # whether the markets were asked for their numbers
         self.needs: dict[str, int | None] = {}  # market shard -> number; None: not told yet
 
-    def is_satisfied(self, watermarks: dict[str, int]) -> bool:
-        return all(
-            number is not None and watermarks.get(source, 0) >= number
+    def is_satisfied(self, applied: Callable[[str], int]) -> bool:
+        return self.is_asked and all(
+            number is not None and applied(source) >= number
             for source, number in self.needs.items()
         )
 
@@ -67,15 +69,23 @@ class WaitingReads:
             read.needs[source] = number
         for market in syncs:
             read.needs[market] = None
-            lane = shard.lanes.get(market)
-            number = lane.last if lane is not None else 0
-            shard.host.send_to_shard(
-                market, wire.Sync(shard.shard_id, market, number, self._last_sync)
-            )
+
+    def _ask_markets(self, sync_id: int, read: WaitingRead) -> None:
+        """Ask for the numbers, once what came before the read is on its way to the markets."""
+        shard = self._shard
+        read.is_asked = True
+        for market, number in read.needs.items():
+            if number is None:
+                lane = shard.lanes.get(market)
+                sent = lane.last if lane is not None else 0
+                # The epoch tells our number from those of this shard before it was recovered.
+                item = wire.Sync(shard.shard_id, market, sent, shard.epoch << 32 | sync_id)
+                shard.host.send_to_shard(market, item)
 
     def synced(self, item: wire.Synced) -> None:
         """A market told the number of its last message to this shard."""
-        read = self._waiting.get(item.sync_id)
+        epoch, sync_id = item.sync_id >> 32, item.sync_id & 0xFFFFFFFF
+        read = self._waiting.get(sync_id) if epoch == self._shard.epoch else None
         if read is not None and item.source in read.needs:
             known = dict(read.command.after).get(item.source, 0)
             read.needs[item.source] = max(item.number, known)
@@ -86,7 +96,10 @@ class WaitingReads:
             return
         now_ns = self._shard.host.monotonic_ns()
         for sync_id, read in list(self._waiting.items()):
-            if read.is_satisfied(self._shard.watermarks):
+            # A suspended account still has commands in its mailbox that the read comes after.
+            if not read.is_asked and read.command.account_id not in self._shard.suspended:
+                self._ask_markets(sync_id, read)
+            if read.is_satisfied(self._shard.applied):
                 del self._waiting[sync_id]
                 self._deliver(read.raw, read.command)
                 self._shard.host.wants_turn = True

@@ -85,11 +85,13 @@ class Shard:
         self.older_snapshot_seq = 0
         self.batch = Batch()
         self.watermarks: dict[str, int] = {}  # per source: applied up to, in memory
-        self.holes: dict[str, set[int]] = {}  # below the watermark, waiting in a suspended mailbox
+        # Below the watermark, not yet applied: source -> number -> by these entities. A message may
+        # concern two, and one of them may have had it.
+        self.holes: dict[str, dict[int, tuple[int, ...]]] = {}
         self.durable: dict[str, int] = {}  # per source: in a durable record up to
         # Of the holes, those whose message is in a mailbox here; the others were lost in a crash of
         # the host, and are taken when they are sent again. Only asked for membership.
-        self.kept: set[tuple[str, int]] = set()
+        self.kept: set[tuple[str, int, int]] = set()  # (source, number, entity)
         self.lanes: dict[str, Lane] = {}
         self.attempts: dict[object, int] = {}  # failures of items not yet quarantined
         self.entities: dict[int, Pid] = {}
@@ -149,12 +151,12 @@ class Shard:
     def started(self) -> None:
         """All is folded: start processes, announce feeds."""
 
-    def accepts_message(self, message: Any) -> bool:
-        """Whether the processes that `message` concerns take messages now."""
+    def entities_of(self, message: Any) -> tuple[int, ...]:
+        """Return the entities here that `message` of another shard concerns."""
         raise NotImplementedError
 
-    def deliver_message(self, source: str, number: int, raw: Raw, message: Any) -> None:
-        """Put a numbered message into the mailboxes of the entities it concerns."""
+    def deliver(self, entities: Iterable[int], item: Any) -> None:
+        """Put (raw, decoded, source, number) into the mailboxes of these entities."""
         raise NotImplementedError
 
     def deliver_command(self, raw: Raw) -> None:
@@ -172,7 +174,7 @@ class Shard:
         if snapshot is not None:
             state = decode_shard_state(snapshot.payload)
             self.watermarks = dict(state.watermarks)
-            self.holes = {source: set(numbers) for source, numbers in state.holes.items()}
+            self.holes = {source: _frozen(numbers) for source, numbers in state.holes.items()}
             for target, (last, acked, after_seq) in state.lanes.items():
                 lane = self._new_lane(target, last, acked)
                 lane.mark(acked + 1, after_seq)
@@ -194,7 +196,7 @@ class Shard:
                 self.lane(target).emit()
         self.watermarks.update(body.watermarks)
         for source, numbers in body.holes.items():
-            self.holes[source] = set(numbers)
+            self.holes[source] = _frozen(numbers)
         self.seq = record.last_seq
 
     def serve(self, now_ns: int) -> None:
@@ -259,8 +261,12 @@ class Shard:
         self.attempts[item] = self.attempts.get(item, 0) + 1
         for _, _, source, number in mailbox:
             if source:
-                self.kept.add((source, number))
-                self._set_holes(source, self.holes.get(source, set()) | {number})
+                self.kept.add((source, number, entity))
+                holes = dict(self.holes.get(source, {}))
+                owners = holes.get(number, ())
+                if entity not in owners:
+                    holes[number] = (*owners, entity)
+                    self._set_holes(source, holes)
         self.suspended[entity] = error
         self.suspended_at_seq[entity] = self.position
         self.host.on_rebuild(self, entity)
@@ -304,21 +310,23 @@ class Shard:
         for raw in item.messages:
             number += 1
             if number == applied + 1:
+                if holes and self._lost(source, holes):
+                    break  # an entity must not have this before what it missed: asked for again
                 message = decode(raw)
-                if self.suspended and not self.accepts_message(message):
+                entities = self.entities_of(message)
+                if self.suspended and not self.suspended.keys().isdisjoint(entities):
                     break  # suspended: asked for again when it is rebuilt
-                self.deliver_message(source, number, raw, message)
+                self.deliver(entities, (raw, message, source, number))
                 applied = number
             elif number > applied + 1:
                 if now_ns - self._asked_at_ns.get(source, 0) > RESEND_EVERY_NS:
                     self._ask_again(source, now_ns)
                 break
-            elif holes and number in holes and (source, number) not in self.kept:
-                message = decode(raw)
-                if self.accepts_message(message):
-                    self.close_hole(source, number)
-                    holes = self.holes.get(source)
-                    self.deliver_message(source, number, raw, message)
+            elif holes and number in holes:
+                lost = [e for e in holes[number] if (source, number, e) not in self.kept]
+                if lost and self.suspended.keys().isdisjoint(lost):
+                    self.kept.update([(source, number, entity) for entity in lost])
+                    self.deliver(lost, (raw, decode(raw), source, number))
         if applied != self.watermarks.get(source, 0):
             self.watermarks[source] = applied
             self.batch.moved[source] = applied
@@ -348,14 +356,27 @@ class Shard:
         self._asked_at_ns[source] = now_ns
         self.host.send_resend(source, self.shard_id, self.applied(source) + 1)
 
-    def close_hole(self, source: str, number: int) -> None:
-        """A message that was kept from its process is applied now."""
-        self.kept.discard((source, number))
+    def close_hole(self, source: str, number: int, entity: int) -> None:
+        """If that message was kept from `entity`: it is applied now."""
         holes = self.holes.get(source)
-        if holes and number in holes:
-            self._set_holes(source, holes - {number})
+        if not holes or entity not in holes.get(number, ()):
+            return
+        self.kept.discard((source, number, entity))
+        left = tuple(other for other in holes[number] if other != entity)
+        holes = {other: owners for other, owners in holes.items() if other != number}
+        if left:
+            holes[number] = left
+        self._set_holes(source, holes)
 
-    def _set_holes(self, source: str, holes: set[int]) -> None:
+    def _lost(self, source: str, holes: dict[int, tuple[int, ...]]) -> bool:
+        """Return whether some of the holes are in no mailbox: the host crashed with them."""
+        return any(
+            (source, number, entity) not in self.kept
+            for number, entities in holes.items()
+            for entity in entities
+        )
+
+    def _set_holes(self, source: str, holes: dict[int, tuple[int, ...]]) -> None:
         self.holes[source] = holes
         self.batch.moved[source] = self.watermarks.get(source, 0)
 
@@ -405,7 +426,7 @@ class Shard:
         if not batch.entries and not batch.moved:
             return None, batch
         holes = {
-            source: sorted(self.holes[source]) for source in batch.moved if source in self.holes
+            source: _thawed(self.holes[source]) for source in batch.moved if source in self.holes
         }
         batch.applied = {source: self.applied(source) for source in batch.moved}
         first_seq = self.seq + 1
@@ -451,7 +472,9 @@ class Shard:
         return ShardHeader(
             watermarks=dict(sorted(self.watermarks.items())),
             holes={
-                source: sorted(numbers) for source, numbers in sorted(self.holes.items()) if numbers
+                source: _thawed(numbers)
+                for source, numbers in sorted(self.holes.items())
+                if numbers
             },
             lanes={target: lane.cursor for target, lane in sorted(self.lanes.items())},
         )
@@ -473,9 +496,17 @@ def item_of(message: Any) -> object:
     return (source, number) if source else bytes(raw)
 
 
+def _frozen(numbers: dict[int, list[int]]) -> dict[int, tuple[int, ...]]:
+    return {number: tuple(entities) for number, entities in numbers.items()}
+
+
+def _thawed(numbers: dict[int, tuple[int, ...]]) -> dict[int, list[int]]:
+    return {number: sorted(entities) for number, entities in sorted(numbers.items())}
+
+
 class ShardHeader(msgspec.Struct, frozen=True, array_like=True):
     watermarks: dict[str, int]
-    holes: dict[str, list[int]]
+    holes: dict[str, dict[int, list[int]]]
     lanes: dict[str, tuple[int, int, int]]
 
 
@@ -483,7 +514,7 @@ class ShardSnapshot(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot's payload: what all shards have, and the kind's own bytes."""
 
     watermarks: dict[str, int]
-    holes: dict[str, list[int]]
+    holes: dict[str, dict[int, list[int]]]
     lanes: dict[str, tuple[int, int, int]]
     payload: bytes
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exchange.account.ledger import Settlements, ShardLedger
-from exchange.account.state import Account, AccountOrder
+from exchange.account.state import Account, AccountOrder, is_amount_used
 from exchange.ids import account_shard
 from exchange.market.events import (
     MarketToAccount,
@@ -300,8 +300,11 @@ class _Seen:
     """One open order as its account will see it once all messages are consumed."""
 
     order_id: int
-    quantity_lots: int
+    side: Side
+    quantity_lots: int  # 0 when by quote amount
+    quote_amount: int
     executed_lots: int
+    executed_quote: int
 
 
 def _check_orders(shards: Sequence[AccountShardView], market: MarketView) -> Iterator[Finding]:
@@ -344,7 +347,14 @@ def _orders_to_come(
             if order.status is OrderStatus.PENDING:
                 pending[key] = None
             else:
-                seen[key] = _Seen(order.order_id, order.quantity_lots, order.executed_lots)
+                seen[key] = _Seen(
+                    order.order_id,
+                    order.side,
+                    order.quantity_lots,
+                    order.quote_amount,
+                    order.executed_lots,
+                    order.executed_quote,
+                )
     for _, event in market.unconsumed.get(shard.shard, ()):
         if isinstance(event, TradeExecuted):
             for account_id, order_ref in (
@@ -352,12 +362,14 @@ def _orders_to_come(
                 (event.maker_account_id, event.maker_order_ref),
             ):
                 if account_shard(account_id, shards) == shard.shard:
-                    _fill(seen, (account_id, order_ref), event.quantity_lots)
+                    _fill(seen, (account_id, order_ref), event)
             continue
         key = event.account_id, event.order_ref
         if isinstance(event, OrderAccepted):
             pending.pop(key, None)
-            seen[key] = _Seen(event.order_id, event.quantity_lots, 0)
+            seen[key] = _Seen(
+                event.order_id, event.side, event.quantity_lots, event.quote_amount, 0, 0
+            )
         elif isinstance(event, OrderRejected):
             pending.pop(key, None)
         elif isinstance(event, OrderClosed):
@@ -367,12 +379,18 @@ def _orders_to_come(
     return seen, pending
 
 
-def _fill(seen: dict[tuple[int, int], _Seen], key: tuple[int, int], lots: int) -> None:
+def _fill(seen: dict[tuple[int, int], _Seen], key: tuple[int, int], event: TradeExecuted) -> None:
     order = seen.get(key)
     if order is None:
         return
-    order.executed_lots += lots
-    if order.executed_lots == order.quantity_lots:
+    order.executed_lots += event.quantity_lots
+    order.executed_quote += event.quote_amount
+    if order.quantity_lots:
+        is_over = order.executed_lots == order.quantity_lots
+    else:
+        rest = order.quote_amount - order.executed_quote
+        is_over = is_amount_used(order.side, rest, event.quantity_lots, event.quote_amount)
+    if is_over:
         del seen[key]
 
 

@@ -22,7 +22,7 @@ from exchange.account.commands import (
     ReplaceOrder,
     Withdraw,
 )
-from exchange.answers import Answer, OrderPlaced, OutcomePending, Refused, UserEvent
+from exchange.answers import Answer, OrderPlaced, OutcomePending, Refused
 from exchange.directory.commands import AddAsset, AddMarket, CreateUser
 from exchange.ids import DIRECTORY_SHARD, account_shard, request_identity
 from exchange.instrument import Instrument
@@ -35,13 +35,13 @@ from exchange.orders import (
     TimeInForce,
 )
 from exchange.reject import RejectReason
-from tests.simulation.world import ACCOUNT_SHARDS, EPOCH_NS, MILLISECOND, SimulatedHost, World
+from tests.simulation.subscribers import Subscribers
+from tests.simulation.world import ACCOUNT_SHARDS, MILLISECOND, SimulatedHost, World
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 ACCOUNTS = tuple(range(1, 7))
 ASK_AGAIN_NS = 1_000 * MILLISECOND
 decode_answer = msgspec.msgpack.Decoder(Answer).decode
-decode_user_event = msgspec.msgpack.Decoder(UserEvent).decode
 
 # Answers that do not say what became of the request.
 UNDECIDED = {RejectReason.READ_TIMEOUT, RejectReason.OVERLOADED, RejectReason.UNAVAILABLE}
@@ -83,15 +83,13 @@ class Traders:
         world.hosts_without_shards["gateway"] = self.host
         self.requests: dict[int, Request] = {}  # waiting, by request id
         self.done: list[Request] = []
-        self.user_events: dict[int, list[int]] = {}  # account -> numbers of its user events
+        self.subscribers = Subscribers(self.core, ACCOUNTS, SYMBOLS, ACCOUNT_SHARDS)
         self.has_poison = poison
         self._next_id = 0
         self._names = 0
         self._orders: dict[int, list[tuple[str, int, str]]] = {a: [] for a in ACCOUNTS}
         self.core.handlers[wire.Answers] = self._on_answers
-        self.core.handlers[wire.UserEvents] = self._on_user_events
-        self.core.handlers[wire.UserSubscribed] = lambda _item, _sender: None
-        self.core.on_peer_restarted.append(lambda _peer: self.subscribe())
+        self.host.on_tick = self.subscribers.tick
         self.host.start()
 
     # ---------------------------------------------------------------- set-up
@@ -109,26 +107,22 @@ class Traders:
             for asset in ("BTC", "ETH", "USDT"):
                 self.deposit(account, asset, 10**13)
         self._wait()
-        self.subscribe()
+        self.subscribers.start()
 
     def _wait(self) -> None:
         world = self.world
-        world.run_until(world.now_ns + 20_000 * MILLISECOND, lambda: not self.requests)
+        end_ns = world.now_ns + 20_000 * MILLISECOND
+        while self.requests and world.now_ns < end_ns:
+            self.check_waiting()
+            world.run_until(world.now_ns + 100 * MILLISECOND)
         assert not self.requests, "the set-up was not answered"
         world.run_until(world.now_ns + 1_500 * MILLISECOND)
-
-    def subscribe(self) -> None:
-        for account in ACCOUNTS:
-            shard = account_shard(account, ACCOUNT_SHARDS)
-            seen = self.user_events.get(account)
-            after = seen[-1] if seen else -1
-            self.core.send_to_shard(shard, wire.SubscribeUser(shard, account, after))
 
     # ---------------------------------------------------------------- what traders do
 
     @property
     def now_ns(self) -> int:
-        return EPOCH_NS + self.world.now_ns
+        return self.core.clock_ns()
 
     def act(self) -> None:
         """One random request of one random account."""
@@ -343,11 +337,6 @@ class Traders:
                 self._orders[body.account_id].append(
                     (answer.symbol, answer.order_id, answer.client_order_id)
                 )
-
-    def _on_user_events(self, item: wire.UserEvents, _sender: str) -> None:
-        for raw in item.events:
-            event = decode_user_event(raw)
-            self.user_events.setdefault(event.account_id, []).append(event.user_seq)
 
 
 def with_reply(command: Any, request_id: int) -> Any:

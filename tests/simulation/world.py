@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from actors import wire
 from actors.follower import Follower
 from actors.host_core import HostCore
 from actors.journal import Journal
@@ -18,8 +19,9 @@ from actors.placement import NodePlacement
 from actors.shard import Shard, ShardState
 from actors.transport.memory import Faults, MemoryNetwork
 from exchange.ids import market_shard
-from storage.memory import MemoryHotStore, MemoryStreams
+from storage.memory import MemoryHotStore
 from storage.ports import BatchRecord, OutcomeUnknownError, StoreError
+from tests.simulation.disks import KeptStreams
 from tests.simulation.shards import SimulatedShards
 
 MILLISECOND = 1_000_000
@@ -50,6 +52,10 @@ class World:
         buffer_items_max: int = 2_000,
         lane_cache_max: int = 500,
         snapshot_every_events: int = 150,
+        frame_items: tuple[int, ...] = (3, 50, 1_000),
+        partition_every_ms: int = 0,
+        clock_jump_every_ms: int = 0,
+        trims: bool = False,
         shards: SimulatedShards | None = None,
         core_type: type[HostCore] = HostCore,
         link_type: type[Link] = Link,
@@ -61,21 +67,27 @@ class World:
         self.placement = NodePlacement(["accounts-1", "accounts-2"], ["markets-1", "markets-2"])
         self.shards = shards or SimulatedShards()
         self.core_type, self.link_type = core_type, link_type
-        self.unknown_appends = unknown_appends
+        self.unknown_appends = 0.0
+        self._unknown_appends = unknown_appends
         self.buffer_items_max = buffer_items_max
         self.lane_cache_max = lane_cache_max
         self.snapshot_every_events = snapshot_every_events
-        self.disks: dict[str, MemoryStreams] = {}
+        self.disks: dict[str, KeptStreams] = {}
         self.hosts: dict[str, SimulatedHost] = {}
         self.hosts_without_shards: dict[str, SimulatedHost] = {}
+        self.frame_items = frame_items
+        self.trims = trims
+        self.crashes = self.partitions = self.clock_jumps = 0
+        self.clock_offsets_ns: dict[str, int] = {}  # of wall clocks; monotonic ones never jump
         self._crash_every_ns = crash_every_ms * MILLISECOND
+        self._partition_every_ns = partition_every_ms * MILLISECOND
+        self._clock_jump_every_ns = clock_jump_every_ms * MILLISECOND
+        self._cuts: list[tuple[str, str]] = []
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._number = 0
         for name in (*self.placement.account_hosts, *self.placement.market_hosts):
-            self.disks[name] = MemoryStreams()
+            self.disks[name] = KeptStreams()
             self.start_host(name)
-        if self._crash_every_ns:
-            self.after(self._crash_every_ns, self._crash_one)
 
     # ---------------------------------------------------------------- time
 
@@ -115,29 +127,61 @@ class World:
         """The process is gone: what it had in memory, and what it was appending perhaps too."""
         self.hosts.pop(name).is_dead = True
         self.network.crash(name)
+        self.crashes += 1
+
+    def misbehave(self) -> None:
+        """Begin with crashes, partitions and clock jumps: the set-up is done."""
+        self.unknown_appends = self._unknown_appends
+        if self._crash_every_ns:
+            self.after(self.random.randint(1, 2 * self._crash_every_ns), self._crash_one)
+        if self._partition_every_ns:
+            self.after(self.random.randint(1, 2 * self._partition_every_ns), self._cut_two)
+        if self._clock_jump_every_ns:
+            self.after(self.random.randint(1, 2 * self._clock_jump_every_ns), self._jump)
 
     def _crash_one(self) -> None:
         if self._crash_every_ns:
             name = self.random.choice(sorted(self.disks))
             if name in self.hosts:
                 self.crash_host(name)
-                self.after(
-                    self.random.randint(1, 400) * MILLISECOND, lambda: self.start_host(name)
-                )
+                self.after(self.random.randint(1, 400) * MILLISECOND, lambda: self.start_host(name))
             self.after(self.random.randint(1, 2 * self._crash_every_ns), self._crash_one)
+
+    def _cut_two(self) -> None:
+        if self._partition_every_ns:
+            names = [*sorted(self.disks), *sorted(self.hosts_without_shards)]
+            pair = (names.pop(self.random.randrange(len(names))), self.random.choice(names))
+            self.network.cut(*pair)
+            self._cuts.append(pair)
+            self.partitions += 1
+            self.after(self.random.randint(1, 1_500) * MILLISECOND, self._join_two)
+            self.after(self.random.randint(1, 2 * self._partition_every_ns), self._cut_two)
+
+    def _join_two(self) -> None:
+        if self._cuts:
+            self.network.heal(*self._cuts.pop(0))
+
+    def _jump(self) -> None:
+        if self._clock_jump_every_ns:
+            names = [*sorted(self.disks), *sorted(self.hosts_without_shards)]
+            name = self.random.choice(names)
+            self.clock_offsets_ns[name] = self.random.randint(-20_000, 20_000) * MILLISECOND
+            self.clock_jumps += 1
+            self.after(self.random.randint(1, 2 * self._clock_jump_every_ns), self._jump)
 
     def heal(self) -> None:
         """No more faults from now on."""
-        self._crash_every_ns = 0
+        self._crash_every_ns = self._partition_every_ns = self._clock_jump_every_ns = 0
+        self.clock_offsets_ns.clear()
+        while self._cuts:
+            self._join_two()
         self.unknown_appends = 0.0
         self.network.faults = Faults(delay_ns_min=MILLISECOND // 10, delay_ns_max=MILLISECOND)
         self.shards.heal()
 
     def serving_shards(self) -> list[Shard]:
         return [
-            shard
-            for name in sorted(self.hosts)
-            for shard in self.hosts[name].core.shards.values()
+            shard for name in sorted(self.hosts) for shard in self.hosts[name].core.shards.values()
         ]
 
     @property
@@ -165,19 +209,20 @@ class SimulatedHost:
         self.is_dead = False
         self._is_turn_due = False
         self._rebuilds: list[tuple[Shard, int]] = []
+        self.on_tick: Callable[[], None] = lambda: None
         self.transport = world.network.transport(name)
         self.core = world.core_type(
             name,
             world.now_ns + 1,
             placement=world.placement,
             randomness=random.Random(world.random.random()),
-            clock_ns=lambda: EPOCH_NS + world.now_ns,
+            clock_ns=self._wall_clock_ns,
             monotonic_ns=lambda: world.now_ns,
             new_link=self._new_link,
             submit=self._submit,
             lane_cache_max=world.lane_cache_max,
         )
-        self.store = MemoryHotStore(world.disks.get(name, MemoryStreams()))
+        self.store = MemoryHotStore(world.disks.get(name, KeptStreams()))
         self.follower = Follower(self.core, feed="quotes" if name.startswith("accounts") else "")
         self.journal = Journal(self.core, self.store, world.snapshot_every_events)
         core = self.core
@@ -187,6 +232,10 @@ class SimulatedHost:
         core.on_refill = self._refill_later
         core.on_rebuild = lambda shard, entity: self._rebuilds.append((shard, entity))
         self.follower.on_change.append(lambda _event: self._open_markets())
+
+    def _wall_clock_ns(self) -> int:
+        world = self.world
+        return EPOCH_NS + world.now_ns + world.clock_offsets_ns.get(self.name, 0)
 
     def start(self) -> None:
         self.transport.attach(self._on_message)
@@ -204,6 +253,12 @@ class SimulatedHost:
         shard = self.world.shards.new(shard_id, self.core, self.follower, ACCOUNT_SHARDS)
         self.core.shards[shard_id] = shard
         complete(self.journal.recover(shard))
+        for peer in self.core.links:
+            self._announce(peer, shard_id)
+
+    def _announce(self, peer: str, shard_id: str) -> None:
+        if not self.core.links[peer].put(wire.ShardServing(shard_id)):
+            self._later(TICK_NS, lambda: self._announce(peer, shard_id))
 
     def _open_markets(self) -> None:
         for symbol in self.follower.directory.instruments:
@@ -233,7 +288,7 @@ class SimulatedHost:
             core.incarnation,
             lambda data: self.transport.send(peer, data),
             core.peer_restarted,
-            frame_items_max=self.world.random.choice((3, 50, 1_000)),
+            frame_items_max=self.world.random.choice(self.world.frame_items),
             buffer_items_max=self.world.buffer_items_max,
         )
 
@@ -259,6 +314,9 @@ class SimulatedHost:
         self.world.after(TICK_NS, self._tick)
         self.core.tick()
         self.follower.tick()
+        self.on_tick()
+        if self.world.trims:
+            self._project_some()
         running = self.journal.step()
         if running is not None:
             complete(self.journal.write(running))
@@ -276,6 +334,12 @@ class SimulatedHost:
         if self.core.wants_turn:
             self._turn_soon()
 
+    def _project_some(self) -> None:
+        """Now and then the cold store has all there is, and the streams may be trimmed."""
+        for shard in self.core.shards.values():
+            if shard.state is ShardState.SERVING and self.world.random.random() < 0.05:
+                shard.on_item(wire.Projected(shard.shard_id, shard.durable_seq), self.name)
+
     def _submit(self, records: list[BatchRecord]) -> None:
         """Append after a while; a host may die before, or between the append and its news."""
         chance = self.world.random
@@ -292,9 +356,7 @@ class SimulatedHost:
             if not is_unknown:
                 results = outcome
         if not self.is_dead:
-            world.after(
-                world.random.randint(0, MILLISECOND // 2), lambda: self._committed(results)
-            )
+            world.after(world.random.randint(0, MILLISECOND // 2), lambda: self._committed(results))
 
     def _committed(self, results: list[StoreError | None]) -> None:
         if not self.is_dead:
