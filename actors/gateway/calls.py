@@ -50,10 +50,10 @@ class Call:
         "complete",
         "deadline_ns",
         "detail",
+        "has_placed",
         "id",
         "identity",
         "method",
-        "orders_count",
         "params",
         "port",
         "received_at_ns",
@@ -75,7 +75,7 @@ class Call:
         self.request_id = 0  # 0 until it waits for an answer (pending.py)
         self.shard = ""  # of the account
         self.texts: MarketTexts | None = None  # of the market that it is about
-        self.orders_count = ""  # ORDERS entries of rateLimits, when it placed one
+        self.has_placed = False  # an order: the response tells the counts of orders
         self.command: PendingCommand | None = None
         self.detail = ""  # what the answer needs besides the command: ACK, RESULT or FULL
         self.complete: Complete | None = None

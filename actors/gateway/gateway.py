@@ -69,6 +69,7 @@ class Gateway:
         self.now_ns = backend.now_ns
         self.settings = settings
         self.scheduler = scheduler
+        self._send = scheduler.send
         self.auth = Authenticator(backend.directory, vault)
         self.limits = Limits(settings.request_weight_per_minute_max)
         self.pending = PendingCalls(backend, settings, first_request_id)
@@ -179,8 +180,7 @@ class Gateway:
 
     def send_to(self, session: Session, message: object) -> None:
         """Put a message into a session's mailbox; when it is full the connection is closed."""
-        pid = self.sessions.get(session)
-        if pid is not None and not self.scheduler.send(pid, message):
+        if not self._send(session.ctx.pid, message):
             session.connection.close(CLOSE_POLICY, "too many requests")
         self.wake()
 

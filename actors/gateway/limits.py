@@ -18,35 +18,37 @@ _OTHERS: Final = ""
 ORDERS_10S_LIMIT: Final = 1_000_000
 ORDERS_1D_LIMIT: Final = 1_000_000_000
 
+_ORDERS_10S: Final = (
+    '{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,'
+    f'"limit":{ORDERS_10S_LIMIT},"count":'
+)
+_ORDERS_1D: Final = (
+    '},{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,'
+    f'"limit":{ORDERS_1D_LIMIT},"count":'
+)
+_WEIGHT: Final = '{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":'
+
 
 class Window:
     """How often each key was counted since the window began."""
 
-    __slots__ = ("counts", "length_ns", "number")
+    __slots__ = ("counts", "ends_at_ns", "length_ns")
 
     def __init__(self, length_ns: int) -> None:
         self.length_ns = length_ns
-        self.number = 0
+        self.ends_at_ns = 0
         self.counts: dict[str | int, int] = {}
 
     def add(self, key: str | int, count: int, now_ns: int) -> int:
         """Count and return the sum within the window."""
-        number = now_ns // self.length_ns
         counts = self.counts
-        if number != self.number:
-            self.number = number
+        if now_ns >= self.ends_at_ns:
+            self.ends_at_ns = (now_ns // self.length_ns + 1) * self.length_ns
             counts.clear()
-        used = counts.get(key)
-        if used is None:
-            if len(counts) >= KEYS_MAX:
-                key = _OTHERS
-            used = counts.get(key, 0)
-        used += count
-        counts[key] = used
+        if key not in counts and len(counts) >= KEYS_MAX:
+            key = _OTHERS
+        used = counts[key] = counts.get(key, 0) + count
         return used
-
-    def ends_at_ns(self) -> int:
-        return (self.number + 1) * self.length_ns
 
 
 class Limits:
@@ -64,25 +66,22 @@ class Limits:
         return used
 
     def retry_at_ns(self) -> int:
-        return self._weight.ends_at_ns()
+        return self._weight.ends_at_ns
 
-    def count_order(self, account_id: int, now_ns: int) -> str:
-        """Count a new order and return the ORDERS entries of its response."""
-        in_10s = self._orders_10s.add(account_id, 1, now_ns)
-        in_1d = self._orders_1d.add(account_id, 1, now_ns)
-        return (
-            f'{{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,'
-            f'"limit":{ORDERS_10S_LIMIT},"count":{in_10s}}},'
-            f'{{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,'
-            f'"limit":{ORDERS_1D_LIMIT},"count":{in_1d}}},'
-        )
+    def count_order(self, account_id: int, now_ns: int) -> None:
+        """Count a new order of an account."""
+        self._orders_10s.add(account_id, 1, now_ns)
+        self._orders_1d.add(account_id, 1, now_ns)
+
+    def order_counts(self, account_id: int) -> str:
+        """Return the ORDERS entries of a response to a new order."""
+        in_10s = self._orders_10s.counts.get(account_id, 0)
+        in_1d = self._orders_1d.counts.get(account_id, 0)
+        return f"{_ORDERS_10S}{in_10s}{_ORDERS_1D}{in_1d}}},"
 
     def fragment(self, used: int, orders: str) -> str:
         """Return the `rateLimits` member of a response, with its comma."""
-        return (
-            f',"rateLimits":[{orders}{{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE",'
-            f'"intervalNum":1,"limit":{self.weight_max},"count":{used}}}]'
-        )
+        return f',"rateLimits":[{orders}{_WEIGHT}{self.weight_max},"count":{used}}}]'
 
     def announced(self) -> tuple[RateLimit, ...]:
         return (

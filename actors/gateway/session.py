@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from actors.gateway.auth import READ, STREAM, Key
 from actors.gateway.calls import Call
-from actors.gateway.connection import CLOSE_INTERNAL, Connection
+from actors.gateway.connection import CLOSE_INTERNAL, CLOSE_POLICY, Connection
 from actors.gateway.methods import METHODS
 from actors.gateway.trading import ReplaceError
-from actors.gateway.user_data import StreamLive, StreamLost, StreamRefused
+from actors.gateway.user_data import StreamLive, StreamLost, StreamNotice, StreamRefused
 from exchange.answers import (
     AccountPosition,
     BalanceChanged,
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from actors.gateway.gateway import Gateway
 
 SUBSCRIPTIONS_MAX: Final = 100  # accounts of one session
+EVENTS_MAX: Final = 10_000  # user events waiting for one session's turn; beyond: close 1008
 MALFORMED_WEIGHT: Final = 1
+_EVENTS: Final = object()  # in the mailbox: look at the events
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class ApiSession(Behaviour):
         self.authorized_at_ns = 0
         self.subscriptions: dict[int, Subscription] = {}  # by account
         self._next_subscription_id = 0
+        self._events: list[UserEvent] = []
 
     # ------------------------------------------------------------------ mailbox
 
@@ -73,8 +76,8 @@ class ApiSession(Behaviour):
             self._on_frame(message)
         elif type(message) is tuple:
             self._on_answer(*message)
-        elif type(message) in _USER_EVENTS:
-            self._on_user_event(message)  # type: ignore[arg-type]
+        elif message is _EVENTS:
+            self._on_user_events()
         elif type(message) is StreamLive:
             self._on_stream_live(message)
         elif type(message) is StreamLost:
@@ -88,9 +91,18 @@ class ApiSession(Behaviour):
         """Crashed or told to end: nobody else is disturbed."""
         self.connection.close(CLOSE_INTERNAL, "internal error")
 
-    def take(self, message: object) -> None:
-        """Put a message into this session's mailbox; one that cannot take more is closed."""
+    def take(self, message: StreamNotice) -> None:
         self.gateway.send_to(self, message)
+
+    def take_event(self, event: UserEvent) -> None:
+        """Add to the events that one message of the mailbox stands for: they come in bursts."""
+        events = self._events
+        if not events:
+            self.gateway.send_to(self, _EVENTS)
+        elif len(events) >= EVENTS_MAX:
+            self.connection.close(CLOSE_POLICY, "too slow")
+            return
+        events.append(event)
 
     def deliver(self, call: Call, answer: object) -> None:
         self.gateway.send_to(self, (call, answer))
@@ -164,21 +176,29 @@ class ApiSession(Behaviour):
             wanted = self.returns_limits
         if wanted is False or wanted == "false":
             return ""
-        return self.gateway.limits.fragment(self.used_weight, call.orders_count)
+        limits = self.gateway.limits
+        orders = limits.order_counts(call.account_id) if call.has_placed else ""
+        return limits.fragment(self.used_weight, orders)
 
     # ------------------------------------------------------------------ user events
 
-    def _on_user_event(self, event: UserEvent) -> None:
-        subscription = self.subscriptions.get(event.account_id)
-        if subscription is None:
-            return  # ended while the event was on its way
-        texts = (
-            self.gateway.texts_of(event.order.symbol) if type(event) is ExecutionReport else None
-        )
-        text = user_events.user_event(event, texts, self.unit)
-        self.connection.send_text(
-            f'{{"subscriptionId":{subscription.subscription_id},"event":{text}}}'
-        )
+    def _on_user_events(self) -> None:
+        events, self._events = self._events, []
+        subscriptions, markets = self.subscriptions, self.gateway.market_data.markets
+        send_text, unit = self.connection.send_text, self.unit
+        for event in events:
+            subscription = subscriptions.get(event.account_id)
+            if subscription is None:
+                continue  # ended while the event was on its way
+            if type(event) is ExecutionReport:
+                texts = markets[event.order.symbol].texts
+                text = user_events.execution_report(event, texts, unit)
+            elif type(event) is AccountPosition:
+                text = user_events.account_position(event, unit)
+            else:
+                assert type(event) is BalanceChanged
+                text = user_events.balance_update(event, unit)
+            send_text(f'{{"subscriptionId":{subscription.subscription_id},"event":{text}}}')
 
     def _on_stream_live(self, message: StreamLive) -> None:
         subscription = self.subscriptions.get(message.account_id)
@@ -244,9 +264,6 @@ class ApiSession(Behaviour):
             f'"serverTime":{self.gateway.now_ns() // unit},'
             f'"userDataStream":{"true" if self.subscriptions else "false"}}}'
         )
-
-
-_USER_EVENTS: Final = frozenset({ExecutionReport, AccountPosition, BalanceChanged})
 
 
 def _session(call: Call) -> ApiSession:

@@ -112,7 +112,8 @@ def _placed(gateway: "Gateway", call: Call, answer: Answer) -> str:
     assert type(command) is PlaceOrder and call.texts is not None
     if type(answer) is not OrderPlaced:
         raise _refusal(answer, Family.PLACE)
-    call.orders_count = gateway.limits.count_order(call.account_id, call.received_at_ns)
+    gateway.limits.count_order(call.account_id, call.received_at_ns)
+    call.has_placed = True
     return results.place_result(answer, command, call.detail, call.texts, call.port.unit)
 
 
@@ -152,7 +153,8 @@ def _replaced(gateway: "Gateway", call: Call, answer: Answer) -> str:
     else:
         cancel_half = _half_refused(answer.cancel_reason, Family.CANCEL)
     if answer.placed is not None:
-        call.orders_count = gateway.limits.count_order(call.account_id, call.received_at_ns)
+        gateway.limits.count_order(call.account_id, call.received_at_ns)
+        call.has_placed = True
         place_half = results.place_result(
             answer.placed, command.place, call.detail, call.texts, unit
         )

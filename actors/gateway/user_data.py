@@ -44,8 +44,10 @@ StreamNotice = StreamLost | StreamLive | StreamRefused
 class EventTaker(Protocol):
     """A session as this module sees it."""
 
-    def take(self, message: UserEvent | StreamNotice) -> None:
+    def take(self, message: StreamNotice) -> None:
         """Put it into the session's mailbox."""
+
+    def take_event(self, event: UserEvent) -> None: ...
 
 
 @dataclass(slots=True)
@@ -118,7 +120,7 @@ class UserData:
             return
         feed.last_seq = event.user_seq
         for taker in feed.takers:
-            taker.take(event)
+            taker.take_event(event)
 
     def on_tick(self, now_ns: int) -> None:
         for account_id in list(self._unanswered):

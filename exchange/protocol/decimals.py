@@ -72,7 +72,15 @@ def parse_amount(text: str) -> int:
 
 
 def amount_text(amount: int) -> str:
-    """Return an amount in 10**-8 as text with exactly 8 decimals; zero is "0.00000000"."""
+    """Return an amount in 10**-8 as text with exactly 8 decimals; zero is "0.00000000".
+
+    Not remembered: amounts of money hardly repeat, and forgetting costs more than writing.
+    """
+    if amount >= UNIT:
+        digits = str(amount)
+        return f"{digits[:-8]}.{digits[-8:]}"
+    if not amount:
+        return "0.00000000"
     if amount < 0:
         return "-" + amount_text(-amount)
-    return f"{amount // UNIT}.{amount % UNIT:08d}"
+    return f"0.{amount:08d}"

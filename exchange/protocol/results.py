@@ -16,6 +16,7 @@ from exchange.answers import (
 )
 from exchange.history import AccountTrade
 from exchange.orders import OrderState, OrderStatus, Side
+from exchange.protocol.decimals import amount_text
 from exchange.protocol.errors import DialectError
 from exchange.protocol.names import (
     EXPIRY_NAMES,
@@ -127,8 +128,8 @@ def test_result(maker_rate_e8: int, taker_rate_e8: int) -> str:
     """Return the commission rates that a tested order would pay."""
     none = '{"maker":"0.00000000","taker":"0.00000000"}'
     return (
-        f'{{"standardCommissionForOrder":{{"maker":"{AMOUNTS[maker_rate_e8]}",'
-        f'"taker":"{AMOUNTS[taker_rate_e8]}"}},"specialCommissionForOrder":{none},'
+        f'{{"standardCommissionForOrder":{{"maker":"{amount_text(maker_rate_e8)}",'
+        f'"taker":"{amount_text(taker_rate_e8)}"}},"specialCommissionForOrder":{none},'
         f'"taxCommissionForOrder":{none},"discount":{{"enabledForAccount":false,'
         f'"enabledForSymbol":false,"discountAsset":null,"discount":"0.00000000"}}}}'
     )
@@ -195,14 +196,14 @@ def account_result(
         if omit_zero and not available and not locked:
             continue
         rows.append(
-            f'{{"asset":"{code}","free":"{AMOUNTS[available]}","locked":"{AMOUNTS[locked]}"}}'
+            f'{{"asset":"{code}","free":"{amount_text(available)}","locked":"{amount_text(locked)}"}}'
         )
     # 10 is 0.1 %: a hundredth of a percent is 10**-4.
     maker, taker = maker_rate_e8 // 10_000, taker_rate_e8 // 10_000
     return (
         f'{{"makerCommission":{maker},"takerCommission":{taker},"buyerCommission":0,'
-        f'"sellerCommission":0,"commissionRates":{{"maker":"{AMOUNTS[maker_rate_e8]}",'
-        f'"taker":"{AMOUNTS[taker_rate_e8]}","buyer":"0.00000000","seller":"0.00000000"}},'
+        f'"sellerCommission":0,"commissionRates":{{"maker":"{amount_text(maker_rate_e8)}",'
+        f'"taker":"{amount_text(taker_rate_e8)}","buyer":"0.00000000","seller":"0.00000000"}},'
         f'"canTrade":{"true" if can_trade else "false"},"canWithdraw":false,"canDeposit":false,'
         f'"brokered":false,"requireSelfTradePrevention":false,"preventSor":false,'
         f'"updateTime":{state.updated_at_ns // unit},"accountType":"SPOT",'

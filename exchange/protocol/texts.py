@@ -8,8 +8,9 @@ from exchange.protocol.decimals import DecimalTexts
 MILLISECOND: Final = 1_000_000  # ns in one unit of time on the wire: the dialect's default
 MICROSECOND: Final = 1_000  # the unit of connections that asked for it
 
-AMOUNTS: Final = DecimalTexts(1)  # text of an amount in 10**-8
-ZERO: Final = "0.00000000"
+# Texts of traded amounts and commissions in 10**-8: each stands in the result and in the reports of
+# both sides, so remembering pays. Balances hardly repeat: they use amount_text.
+AMOUNTS: Final = DecimalTexts(1)
 
 
 class MarketTexts:

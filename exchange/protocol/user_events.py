@@ -5,9 +5,9 @@ from exchange.answers import (
     BalanceChanged,
     ExecutionReport,
     ExecutionType,
-    UserEvent,
 )
 from exchange.orders import OrderStatus
+from exchange.protocol.decimals import amount_text
 from exchange.protocol.names import (
     EXPIRY_NAMES,
     SIDE_NAMES,
@@ -21,17 +21,6 @@ from exchange.reject import RejectReason
 
 _EXECUTION_NAMES = {execution.value: execution.name for execution in ExecutionType}
 _ON_BOOK = frozenset({OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED})
-
-
-def user_event(event: UserEvent, texts: MarketTexts | None, unit: int) -> str:
-    """Return the JSON of a user event; `texts` is the market's for execution reports."""
-    if type(event) is ExecutionReport:
-        assert texts is not None
-        return execution_report(event, texts, unit)
-    if type(event) is AccountPosition:
-        return account_position(event, unit)
-    assert type(event) is BalanceChanged
-    return balance_update(event, unit)
 
 
 def execution_report(event: ExecutionReport, texts: MarketTexts, unit: int) -> str:
@@ -74,8 +63,8 @@ def account_position(event: AccountPosition, unit: int) -> str:
     at = event.at_ns // unit
     rows = ",".join(
         [
-            f'{{"a":"{balance.asset}","f":"{AMOUNTS[balance.available]}",'
-            f'"l":"{AMOUNTS[balance.held]}"}}'
+            f'{{"a":"{balance.asset}","f":"{amount_text(balance.available)}",'
+            f'"l":"{amount_text(balance.held)}"}}'
             for balance in event.balances
         ]
     )
@@ -84,7 +73,7 @@ def account_position(event: AccountPosition, unit: int) -> str:
 
 def balance_update(event: BalanceChanged, unit: int) -> str:
     at = event.at_ns // unit
-    delta = AMOUNTS[event.delta]
+    delta = amount_text(event.delta)
     return f'{{"e":"balanceUpdate","E":{at},"a":"{event.asset}","d":"{delta}","T":{at}}}'
 
 
