@@ -19,7 +19,7 @@ from actors import wire
 from actors.control import run_dir
 from actors.cookie import read_cookie
 from actors.follower import Follower
-from actors.host_loop import HostLoop
+from actors.host_loop import CLIENT_PREFIX, HostLoop
 from actors.placement import StoredPlacement
 from actors.shard import encode
 from config.schema import NodeConfig, decode_config, encode_config
@@ -56,7 +56,7 @@ class NodeClient(HostLoop):
 
     def __init__(self, config: NodeConfig, secret: bytes) -> None:
         placement = StoredPlacement(config)
-        name = f"client-{os.getpid()}-{next(_numbers)}"
+        name = f"{CLIENT_PREFIX}{os.getpid()}-{next(_numbers)}"
         super().__init__(name, time.time_ns(), config, placement, secret)
         self.name = name
         self.follower = Follower(self.core, feed="")

@@ -87,6 +87,7 @@ class HostCore:
         self.lane_cache_max = lane_cache_max
         self.shards: dict[str, Shard] = {}
         self.links: dict[str, Link] = {}
+        self.heard_at_ns: dict[str, int] = {}  # monotonic, by peer
         self.handlers: dict[type[Any], Callable[[Any, str], None]] = {}  # (item, sender)
         self.owners: dict[Pid, tuple[Shard, int]] = {}  # whose process a pid is
         self.on_supervisor_report: Callable[[SupervisorReport], None] = lambda _report: None
@@ -129,6 +130,7 @@ class HostCore:
         """Take one frame from the transport. The caller runs a turn afterwards."""
         frame = wire.decode_frame(data)
         link = self.link(frame.sender)
+        self.heard_at_ns[frame.sender] = self.monotonic_ns()
         for ready in link.on_frame(frame, self.monotonic_ns()):
             sender = ready.sender
             for item in ready.items:
@@ -201,7 +203,8 @@ class HostCore:
                 for target in batch.outbox:
                     self._unpumped[shard.lanes[target]] = shard
         for peer, (seq, incarnation) in owed.items():
-            self.links[peer].durable(seq, incarnation)
+            if peer in self.links:  # else forgotten meanwhile
+                self.links[peer].durable(seq, incarnation)
 
     def stop_shard(self, shard: Shard, error: StoreError) -> None:
         """Discard a shard's memory; its owner recovers it from the stream."""
@@ -305,6 +308,14 @@ class HostCore:
                 shard.forget_peer(peer)
         for callback in self.on_peer_restarted:
             callback(peer)
+
+    def forget_peer(self, peer: str) -> None:
+        """The peer is gone for good: nothing waits for it any more."""
+        self.links.pop(peer, None)
+        self.heard_at_ns.pop(peer, None)
+        self._owed.pop(peer, None)
+        for shard in self.shards.values():
+            shard.forget_peer(peer)
 
     @property
     def is_quiet(self) -> bool:

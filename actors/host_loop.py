@@ -19,6 +19,8 @@ from storage.ports import BatchRecord
 log = structlog.get_logger(__name__)
 
 TICK_S = 0.02
+CLIENT_PREFIX = "client-"  # peers that come and go: command lines, benchmarks
+CLIENT_SILENT_NS = 60_000_000_000  # then its link is forgotten
 HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 
 
@@ -95,6 +97,14 @@ class HostLoop:
         self.core.on_message(data)
         self.turn_soon()
 
+    def _forget_clients(self) -> None:
+        """Drop the links of clients that have not been heard of: they do not say goodbye."""
+        oldest_ns = time.monotonic_ns() - CLIENT_SILENT_NS
+        for peer in [peer for peer in self.core.links if peer.startswith(CLIENT_PREFIX)]:
+            if self.core.heard_at_ns.get(peer, 0) < oldest_ns:
+                self.core.forget_peer(peer)
+                self.transport.remove_peer(peer)
+
     def _turn(self) -> None:
         self._is_turn_due = False
         self.core.turn()
@@ -105,6 +115,7 @@ class HostLoop:
         self._ticker = self._loop.call_later(TICK_S, self._tick)
         self.core.tick()
         self.ticked()
+        self._forget_clients()
         if self.core.wants_turn:
             self.turn_soon()
 

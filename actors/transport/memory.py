@@ -130,6 +130,9 @@ class MemoryTransport:
             raise TransportError(reason="an endpoint here is memory://NAME", endpoint=endpoint)
         self._peers[name] = host
 
+    def remove_peer(self, name: str) -> None:
+        self._peers.pop(name, None)
+
     def send(self, peer: str, data: bytes) -> None:
         receiver = self._peers.get(peer)
         if (

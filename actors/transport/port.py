@@ -53,6 +53,9 @@ class Transport(Protocol):
             TransportError: not an endpoint.
         """
 
+    def remove_peer(self, name: str) -> None:
+        """Forget where `name` lives and close the connection to it; unknown names do no harm."""
+
     def send(self, peer: str, data: bytes) -> None:
         """Hand over one message. Never blocks, never raises; what cannot go is dropped, counted."""
 

@@ -91,6 +91,11 @@ class StreamTransport:
             known.close()
         self._peers[name] = _Peer(self.secret, where)
 
+    def remove_peer(self, name: str) -> None:
+        known = self._peers.pop(name, None)
+        if known is not None:
+            known.close()
+
     def send(self, peer: str, data: bytes) -> None:
         known = self._peers.get(peer)
         if known is not None and len(data) <= MESSAGE_BYTES_MAX and known.send(data):

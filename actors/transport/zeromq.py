@@ -115,6 +115,11 @@ class ZeroMqTransport:
         socket.connect(endpoint)
         self._peers[name] = (endpoint, socket)
 
+    def remove_peer(self, name: str) -> None:
+        known = self._peers.pop(name, None)
+        if known is not None:
+            known[1].close()
+
     def send(self, peer: str, data: bytes) -> None:
         known = self._peers.get(peer)
         if known is None or len(data) > MESSAGE_BYTES_MAX:
