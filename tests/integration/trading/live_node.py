@@ -1,4 +1,4 @@
-"""A whole node in processes of its own, started as an operator starts it; its hosts can be killed."""
+"""A whole node in processes of its own, started as operators start it; its hosts can be killed."""
 
 import asyncio
 import contextlib
@@ -175,8 +175,7 @@ class LiveNode:
     def command(self, *words: str) -> tuple[int, dict[str, Any]]:
         """Run a command of the real command line; return its exit code and its JSON."""
         done = subprocess.run(
-            [sys.executable, str(ROOT / "run_node.py"), *words]
-            + ["--data", str(self.data_dir), "--json"],
+            [sys.executable, str(ROOT / "run_node.py"), *words, "--data", self.data_dir, "--json"],
             capture_output=True,
             timeout=TIMEOUT_S,
             check=False,

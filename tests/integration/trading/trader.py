@@ -20,7 +20,7 @@ Json = dict[str, Any]
 Refusal = tuple[int, int, str]  # status, code, message
 
 
-class Lost(Exception):
+class LostError(Exception):
     """The connection ended before the answer."""
 
 
@@ -46,20 +46,20 @@ class Trader:
         return {**full, "signature": self._signer.sign(payload)}
 
     async def response(self, method: str, params: Json) -> Json:
-        """Send a request as it is and return the whole response. Raises Lost."""
+        """Send a request as it is and return the whole response. Raises LostError."""
         number = next(self._numbers)
         return await self.exchange(
             json.dumps({"id": number, "method": method, "params": params}), number
         )
 
     async def exchange(self, frame: str, number: int | None) -> Json:
-        """Send a frame and return the response that has this id. Raises Lost."""
+        """Send a frame and return the response that has this id. Raises LostError."""
         future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
             await self._socket.send(frame)
         except ConnectionClosed:
-            raise Lost from None
+            raise LostError from None
         try:
             return await asyncio.wait_for(future, TIMEOUT_S)
         except TimeoutError:
@@ -128,7 +128,7 @@ class Trader:
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():
-                future.set_exception(Lost())
+                future.set_exception(LostError())
 
 
 @contextlib.asynccontextmanager
@@ -223,3 +223,15 @@ async def tradable(trader: Trader) -> None:
             return
         assert time.monotonic() < deadline, f"waited in vain: tradable: {response}"
         await asyncio.sleep(0.05)
+
+
+async def following(trader: Trader) -> None:
+    """Return when the gateway, just started, knows the market's book; until then it says so."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        response = await trader.response("depth", {"symbol": SYMBOL})
+        if response["status"] == 200:
+            return
+        assert refusal_of(response)[:2] == (503, -1001)
+        assert time.monotonic() < deadline, f"waited in vain: the book: {response}"
+        await asyncio.sleep(0.02)
