@@ -21,6 +21,7 @@ from exchange.reject import RejectReason
 from storage.codec import decode_directory_entry
 from supervision.process import Behaviour
 
+TRY_AGAIN_NS = 130_000_000
 RECENT_EVENTS_MAX = 10_000  # for followers that are a little behind; the others get all
 
 decode_command = msgspec.msgpack.Decoder(DirectoryCommand).decode
@@ -62,6 +63,7 @@ class DirectoryShard(Shard):
         self._recent: deque[tuple[int, Raw]] = deque(maxlen=RECENT_EVENTS_MAX)  # (seq, event)
         self._followers: dict[str, int] = {}  # host -> the seq it was last told
         self._asked: dict[str, int] = {}  # host -> after, since the last turn
+        self._refused: dict[str, tuple[int, int]] = {}  # links were full: host -> (after, ask at)
         self._capture: bytes | None = None
 
     # ---------------------------------------------------------------- recovery
@@ -101,6 +103,7 @@ class DirectoryShard(Shard):
 
     def forget_peer(self, peer: str) -> None:
         self._followers.pop(peer, None)
+        self._refused.pop(peer, None)
 
     def decided(self, event: Any) -> None:
         raw = Raw(encode(event))
@@ -112,12 +115,16 @@ class DirectoryShard(Shard):
     def after_turn(self) -> None:
         """Tell followers what is new, and who asked where the stream stands."""
         position = self.position
+        if self._refused:
+            self._ask_refused()
         for host, after in self._asked.items():
             self._followers[host] = after
         for host, after in self._followers.items():
             if after < position or host in self._asked:
                 self._followers[host] = position
-                self.batch.feeds.append(partial(self._send, host, self._feed(after, position)))
+                self.batch.feeds.append(
+                    partial(self._send, host, after, self._feed(after, position))
+                )
         self._asked.clear()
 
     def _feed(self, after: int, upto: int) -> wire.DirectoryFeed:
@@ -128,9 +135,18 @@ class DirectoryShard(Shard):
         events = [Raw(encode(event)) for event in full_events(self.directory)]
         return wire.DirectoryFeed(0, upto, True, events)
 
-    def _send(self, host: str, feed: wire.DirectoryFeed) -> None:
+    def _send(self, host: str, after: int, feed: wire.DirectoryFeed) -> None:
         if not self.host.link(host).put(feed):
-            self._followers.pop(host, None)  # it asks again
+            # It asks again, but perhaps always when its link is full of what is sent as regularly.
+            self._followers.pop(host, None)
+            self._refused[host] = after, self.host.monotonic_ns() + TRY_AGAIN_NS
+
+    def _ask_refused(self) -> None:
+        now_ns = self.host.monotonic_ns()
+        for host, (after, ask_at_ns) in list(self._refused.items()):
+            if now_ns >= ask_at_ns:
+                del self._refused[host]
+                self._asked.setdefault(host, after)
 
     # ---------------------------------------------------------------- faults and snapshots
 

@@ -54,6 +54,7 @@ class MarketShard(Shard):
         self.market = Market(shard_id.partition("/")[2])
         self._shards = shards
         self._data_followers: dict[str, bool] = {}  # gateway -> whether it has the full book
+        self._data_lost: dict[str, None] = {}  # an update did not fit: nothing until the full book
         self._quote_followers: dict[str, None] = {}
         self._quote: tuple[int, int, int] = (0, 0, 0)
         self._quoted_at_ns = 0
@@ -112,6 +113,7 @@ class MarketShard(Shard):
     def forget_peer(self, peer: str) -> None:
         """The host was restarted: it follows anew."""
         self._data_followers.pop(peer, None)
+        self._data_lost.pop(peer, None)
         self._quote_followers.pop(peer, None)
 
     # ---------------------------------------------------------------- what the process does
@@ -167,18 +169,32 @@ class MarketShard(Shard):
         current = [gateway for gateway, has_book in self._data_followers.items() if has_book]
         if update is not None and current:
             raw = Raw(encode(update))
-            self.batch.feeds.append(lambda: self._send_data(current, raw))
+            self.batch.feeds.append(lambda: self._send_update(current, raw))
         newcomers = [gateway for gateway, has_book in self._data_followers.items() if not has_book]
         if newcomers and self.market.instrument is not None:
             book = Raw(encode(full(self.market, DEPTH_MAX)))
             for gateway in newcomers:
                 self._data_followers[gateway] = True
-            self.batch.feeds.append(lambda: self._send_data(newcomers, book))
+            self.batch.feeds.append(lambda: self._send_full(newcomers, book))
 
-    def _send_data(self, gateways: list[str], raw: Raw) -> None:
+    def _send_update(self, gateways: list[str], raw: Raw) -> None:
+        lost = self._data_lost
         for gateway in gateways:
-            if not self.host.link(gateway).put_market_data(self.shard_id, raw):
-                self._data_followers[gateway] = False  # it starts again from a full book
+            if not (lost and gateway in lost) and not self._send_data(gateway, raw):
+                lost[gateway] = None
+
+    def _send_full(self, gateways: list[str], raw: Raw) -> None:
+        for gateway in gateways:
+            if self._send_data(gateway, raw):
+                self._data_lost.pop(gateway, None)
+            else:
+                self._data_lost[gateway] = None
+
+    def _send_data(self, gateway: str, raw: Raw) -> bool:
+        is_taken: bool = self.host.link(gateway).put_market_data(self.shard_id, raw)
+        if not is_taken and gateway in self._data_followers:
+            self._data_followers[gateway] = False  # it starts again from a full book
+        return is_taken
 
     def _publish_quote(self) -> None:
         now_ns = self.host.monotonic_ns()
