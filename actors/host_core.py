@@ -94,6 +94,7 @@ class HostCore:
         self.on_crash: Callable[[CrashReport], None] = lambda _report: None
         self.on_batch_closed: Callable[[Shard], None] = lambda _shard: None
         self.wants_turn = False
+        self.has_delayed = False  # acknowledgements wait for data: flush again in ACK_DELAY_NS
         # What the owner of the core does when told; each is set before the first turn.
         self.on_shard_stopped: Callable[[Shard, StoreError], None]
         self.on_shard_missing: Callable[[str], None]
@@ -135,7 +136,8 @@ class HostCore:
             sender = ready.sender
             for item in ready.items:
                 self._dispatch(item, sender)
-            self._owed[sender] = ready.seq, ready.incarnation
+            if ready.seq:
+                self._owed[sender] = ready.seq, ready.incarnation
         self.wants_turn = True
 
     def _dispatch(self, item: Any, sender: str) -> None:
@@ -237,8 +239,11 @@ class HostCore:
         if self._unpumped:
             for lane, shard in list(self._unpumped.items()):
                 self._pump(shard, lane, now_ns)
+        self.has_delayed = False
         for link in self.links.values():
             link.flush(now_ns)
+            if link.is_delayed:
+                self.has_delayed = True
 
     def _pump(self, shard: Shard, lane: Lane, now_ns: int) -> None:
         put_numbered = self.link(self.placement.host_of(lane.target)).put_numbered

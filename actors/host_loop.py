@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from actors.host_core import HostCore, Placement
-from actors.link import Link
+from actors.link import ACK_DELAY_NS, Link
 from actors.transport.factory import open_transport
 from actors.transport.port import Transport
 from config.schema import NodeConfig
@@ -58,6 +58,7 @@ class HostLoop:
         self._loop = asyncio.get_running_loop()
         self._is_turn_due = False
         self._ticker: asyncio.TimerHandle | None = None
+        self._flusher: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Listen and begin to tick."""
@@ -110,6 +111,12 @@ class HostLoop:
         self.core.turn()
         if self.core.wants_turn:
             self.turn_soon()
+        elif self.core.has_delayed and self._flusher is None:
+            self._flusher = self._loop.call_later(ACK_DELAY_NS / 1e9, self._flush_delayed)
+
+    def _flush_delayed(self) -> None:
+        self._flusher = None
+        self.core.flush()
 
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(TICK_S, self._tick)

@@ -12,7 +12,14 @@ from msgspec import Raw
 
 from actors.host_core import HostCore
 from actors.outbox import Lane
-from actors.shard import Shard, ShardHeader, ShardState, encode_shard_state
+from actors.shard import (
+    Shard,
+    ShardHeader,
+    ShardState,
+    decode_shard_state,
+    encode_shard_state,
+    needed_from,
+)
 from exchange.errors import InvariantError
 from storage.ports import HotStore, Snapshot, StoreError
 
@@ -47,7 +54,7 @@ class Journal:
         core = self._core
         head = await self._store.take_epoch(shard.shard_id, core.name)
         snapshots = await self._store.snapshots(shard.shard_id)
-        older_seq = snapshots[1].seq if len(snapshots) > 1 else 0
+        older_seq = _needs(snapshots[1]) if len(snapshots) > 1 else 0
         shard.recover(head, snapshots[0] if snapshots else None, older_seq)
         begin = shard.seq
         shard.resume_window(head.seq)
@@ -157,9 +164,15 @@ class Journal:
             await self._store.put_snapshot(
                 Snapshot(shard.shard_id, running.seq, shard.epoch, running.payload)
             )
-            shard.older_snapshot_seq, shard.snapshot_seq = shard.snapshot_seq, running.seq
+            shard.snapshot_seq = running.seq
+            shard.older_snapshot_needs_seq = shard.snapshot_needs_seq
+            shard.snapshot_needs_seq = needed_from(running.seq, running.header.lanes)
             await self._store.trim(shard.shard_id, shard.trim_seq())
         except StoreError as error:
             log.warning("snapshot_failed", shard=shard.shard_id, error=str(error))
         finally:
             self._snapshots.pop(shard.shard_id, None)
+
+
+def _needs(snapshot: Snapshot) -> int:
+    return needed_from(snapshot.seq, decode_shard_state(snapshot.payload).lanes)

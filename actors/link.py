@@ -21,10 +21,11 @@ from dataclasses import dataclass
 
 from actors.link_buffer import LinkBuffer
 from actors.transport.port import MESSAGE_BYTES_MAX
-from actors.wire import Frame, encode_frame
+from actors.wire import AnyItem, Frame, encode_frame
 from exchange.errors import InvariantError
 
 RESEND_AFTER_NS_MAX = 2_000_000_000
+ACK_DELAY_NS = 2_000_000  # an acknowledgement waits so long for data to travel with
 FRAME_BYTES_MAX = 1024 * 1024  # larger frames are halved; one message may take a frame of its own
 
 
@@ -99,7 +100,10 @@ class Link:
         self._unacked: deque[tuple[int, bytes]] = deque()  # at most `window`
         self._received = 0  # last data frame taken in order
         self._durable = 0  # last data frame that may be acknowledged
-        self._owes_frame = False
+        self._owes_frame = False  # an empty frame, at once: to introduce, or to acknowledge again
+        self._ack_sent = 0  # the acknowledgement that the peer was last told
+        self._ack_every = max(1, window // 2)  # so many wait no longer: the peer needs the credit
+        self._delayed_since_ns = -1  # what may wait for data to travel with; -1: nothing
         self._stash: dict[int, Frame] = {}  # at most `window`: arrived before their turn
         self._resend_after_ns = resend_after_ns
         self._resend_interval_ns = resend_after_ns  # doubles while nothing is acknowledged
@@ -131,15 +135,30 @@ class Link:
     def flush(self, now_ns: int) -> None:
         """Send what waits, as far as there is credit; else the frame that is owed, if any.
 
-        Call it after every turn of the host: it is cheap when there is nothing to do.
+        Call it after every turn of the host: it is cheap when there is nothing to do. What is
+        only acknowledgement or watermark waits ACK_DELAY_NS for data to travel with: then
+        `is_delayed`, and it should be called again.
         """
-        if self._buffer.has_something:
+        if self._buffer.has_messages:
             if self._peer_incarnation == 0:
                 self._introduce(now_ns)
                 return
             self._send_data(now_ns)
         if self._owes_frame:
             self._send_empty(self._peer_incarnation)
+        elif self._durable > self._ack_sent or (self._buffer.has_watermarks and self.is_connected):
+            if self._delayed_since_ns < 0:
+                self._delayed_since_ns = now_ns
+            if (
+                self._durable - self._ack_sent >= self._ack_every
+                or now_ns - self._delayed_since_ns >= ACK_DELAY_NS
+            ):
+                self._send_empty(self._peer_incarnation)
+
+    @property
+    def is_delayed(self) -> bool:
+        """Whether something waits for data to travel with."""
+        return self._delayed_since_ns >= 0
 
     def tick(self, now_ns: int) -> None:
         """Do what time demands: introduce, resend, flush. Call it every few tens of ms."""
@@ -155,7 +174,7 @@ class Link:
 
     def _send_data(self, now_ns: int) -> None:
         metrics, buffer = self.metrics, self._buffer
-        while buffer.has_something:
+        while buffer.has_messages:
             if len(self._unacked) >= self._window:
                 if self._waiting_since_ns < 0:
                     self._waiting_since_ns = now_ns
@@ -170,7 +189,7 @@ class Link:
                 self._resend_interval_ns = self._resend_after_ns
                 self._resend_at_ns = now_ns + self._resend_interval_ns
             self._unacked.append((self._seq, data))
-            self._owes_frame = False
+            self._told_durable()
             metrics.frames_sent += 1
             metrics.messages_sent += weight
             metrics.bytes_sent += len(data)
@@ -205,12 +224,24 @@ class Link:
             weight_max = max(1, weight // 2)
 
     def _send_empty(self, peer_incarnation: int) -> None:
-        """Tell who we are and what is durable. Takes no credit and is not repeated."""
-        self._owes_frame = False
+        """Tell who we are, what is durable, and watermarks. Takes no credit and is not repeated:
+        a watermark that is lost is told again when its source, hearing nothing, sends again."""
+        items: list[AnyItem] = []
+        if peer_incarnation:
+            self._told_durable()
+            groups = self._buffer.take_watermarks(self._frame_items_max)
+            items = [group.build() for group in groups]
         self.metrics.empty_frames_sent += 1
         self._send(
-            encode_frame(Frame(self._me, self._incarnation, peer_incarnation, 0, self._durable, []))
+            encode_frame(
+                Frame(self._me, self._incarnation, peer_incarnation, 0, self._durable, items)
+            )
         )
+
+    def _told_durable(self) -> None:
+        self._owes_frame = False
+        self._ack_sent = self._durable
+        self._delayed_since_ns = -1
 
     def _introduce(self, now_ns: int) -> None:
         if now_ns >= self._introduce_at_ns:
@@ -223,10 +254,11 @@ class Link:
     # -------------------------------------------------------------- receiving
 
     def on_frame(self, frame: Frame, now_ns: int) -> list[Frame]:
-        """Take a frame of the peer and return the data frames that are now in order, oldest first.
+        """Take a frame of the peer and return the frames that are now in order, oldest first.
 
-        Each is returned once within a pair of incarnations. The host handles them in this order
-        and calls `durable` when what they caused is.
+        Each data frame is returned once within a pair of incarnations. The host handles them in
+        this order and calls `durable` when what they caused is. A frame of seq 0 is returned if it
+        brings watermarks; it is not acknowledged.
         """
         assert frame.sender == self.peer
         if frame.incarnation != self._peer_incarnation and not self._meet(frame, now_ns):
@@ -241,7 +273,7 @@ class Link:
         if self._unacked and frame.ack >= self._unacked[0][0]:
             self._acknowledged(frame.ack, now_ns)
         if frame.seq == 0:
-            return []
+            return [frame] if frame.items else []
         return self._take_data(frame)
 
     def durable(self, seq: int, incarnation: int) -> None:
@@ -253,7 +285,6 @@ class Link:
         if incarnation == self._peer_incarnation and seq > self._durable:
             assert seq <= self._received
             self._durable = seq
-            self._owes_frame = True
 
     def _meet(self, frame: Frame, now_ns: int) -> bool:
         """Learn of a newer incarnation of the peer; False if the frame is of an older one."""
@@ -267,7 +298,8 @@ class Link:
         self._introduce_at_ns = now_ns + self._resend_after_ns  # should that frame be lost
         self._introduce_interval_ns = self._resend_after_ns
         if was_known:
-            self._seq = self._received = self._durable = 0
+            self._seq = self._received = self._durable = self._ack_sent = 0
+            self._delayed_since_ns = -1
             self._unacked.clear()
             self._stash.clear()
             self._waiting_since_ns = -1

@@ -92,8 +92,13 @@ class LinkBuffer:
         return sum(self._counts) + len(self._watermarks)
 
     @property
-    def has_something(self) -> bool:
-        return bool(self._queue or self._watermarks)
+    def has_messages(self) -> bool:
+        """Whether anything waits that must arrive; watermarks alone need not, they are repeated."""
+        return bool(self._queue)
+
+    @property
+    def has_watermarks(self) -> bool:
+        return bool(self._watermarks)
 
     # -------------------------------------------------------------- adders
 
@@ -190,7 +195,7 @@ class LinkBuffer:
         Watermarks first: they free what the peer keeps. A plain item heavier than `weight_max`
         comes alone.
         """
-        groups = self._take_watermarks(weight_max)
+        groups = self.take_watermarks(weight_max)
         room = weight_max - len(groups)
         queue, counts = self._queue, self._counts
         while queue and room > 0:
@@ -263,7 +268,8 @@ class LinkBuffer:
         self._user_events.clear()
         self._numbered.clear()
 
-    def _take_watermarks(self, weight_max: int) -> list[Group]:
+    def take_watermarks(self, weight_max: int) -> list[Group]:
+        """Remove and return the newest watermarks, as groups of one item."""
         watermarks = self._watermarks
         groups: list[Group] = []
         while watermarks and len(groups) < weight_max:

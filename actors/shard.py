@@ -7,7 +7,7 @@ record and says how it went. Kinds of shard differ in what an entity is and who 
 """
 
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -82,7 +82,9 @@ class Shard:
         self.seq = 0  # of the last closed batch
         self.durable_seq = 0
         self.snapshot_seq = 0  # of the newest snapshot that is durable
-        self.older_snapshot_seq = 0
+        # What the kept snapshots need of the stream, which includes what their lanes had yet to send.
+        self.snapshot_needs_seq = 0
+        self.older_snapshot_needs_seq = 0
         self.batch = Batch()
         self.watermarks: dict[str, int] = {}  # per source: applied up to, in memory
         # Below the watermark, not yet applied: source -> number -> by these entities. A message may
@@ -168,8 +170,8 @@ class Shard:
 
     # ---------------------------------------------------------------- recovery
 
-    def recover(self, head: Head, snapshot: Snapshot | None, older_seq: int) -> None:
-        """Begin from a snapshot, or from nothing."""
+    def recover(self, head: Head, snapshot: Snapshot | None, older_needs_seq: int) -> None:
+        """Begin from a snapshot, or from nothing. The snapshot before it needs `older_needs_seq`."""
         self.epoch = head.epoch
         if snapshot is not None:
             state = decode_shard_state(snapshot.payload)
@@ -180,7 +182,9 @@ class Shard:
                 lane.mark(acked + 1, after_seq)
             self.restore(state.payload)
             self.seq = self.snapshot_begun_seq = snapshot.seq
-            self.snapshot_seq, self.older_snapshot_seq = snapshot.seq, older_seq
+            self.snapshot_seq = snapshot.seq
+            self.snapshot_needs_seq = needed_from(snapshot.seq, state.lanes)
+            self.older_snapshot_needs_seq = older_needs_seq
 
     def replay(self, record: BatchRecord) -> None:
         """Fold one record of the stream: the same folding as when it was decided."""
@@ -343,9 +347,14 @@ class Shard:
             self.deliver_command(raw)
 
     def trim_seq(self) -> int:
-        """Everything up to here is in the older snapshot, at every consumer, in the cold store."""
+        """Everything up to here is in both snapshots, at every consumer, in the cold store.
+
+        A snapshot's lanes remember less of what consumers have than the live ones: whoever
+        recovers from it sends again from there.
+        """
         consumed = [lane.cursor[2] for lane in self.lanes.values() if lane.acked < lane.last]
-        return min([self.older_snapshot_seq, self.projected_seq, *consumed])
+        snapshots = self.older_snapshot_needs_seq, self.snapshot_needs_seq
+        return min([*snapshots, self.projected_seq, *consumed])
 
     def ask_all_again(self, now_ns: int) -> None:
         """An entity that refused messages takes them again."""
@@ -494,6 +503,11 @@ def item_of(message: Any) -> object:
     """Return what names an item of a mailbox: (source, number), or the bytes of a command."""
     raw, _, source, number = message
     return (source, number) if source else bytes(raw)
+
+
+def needed_from(seq: int, lanes: Mapping[str, tuple[int, int, int]]) -> int:
+    """Return the seq after which a snapshot at `seq` with these lanes needs the stream."""
+    return min([seq, *(after_seq for last, acked, after_seq in lanes.values() if acked < last)])
 
 
 def _frozen(numbers: dict[int, list[int]]) -> dict[int, tuple[int, ...]]:

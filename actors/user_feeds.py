@@ -1,8 +1,8 @@
 """The user events of one account shard, on their way to the gateways that subscribed.
 
-Reports are numbered per account and kept for a while, so that a gateway that lost some (its link was
-full, this host was restarted) is sent them again from where it was. Only when they are no longer
-kept is it told of a gap.
+Reports are numbered per account and kept for a while, so that a gateway that lost some (its link
+was full, this host was restarted) is sent them again from where it was. Only when they are no
+longer kept is it told of a gap.
 """
 
 from collections import deque
@@ -81,7 +81,9 @@ class UserFeeds:
 
     def subscribe(self, account_id: int, gateway: str, after: int) -> None:
         """Confirm at the end of the turn, send what the gateway missed, from then on everything."""
-        self._asked[account_id, gateway] = after
+        key = account_id, gateway
+        # "From now on", said again because the confirmation was late: not what did not fit since.
+        self._asked[key] = self._behind.get(key, after) if after < 0 else after
 
     def unsubscribe(self, account_id: int, gateway: str) -> None:
         self.gateways.get(account_id, {}).pop(gateway, None)

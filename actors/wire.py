@@ -173,8 +173,8 @@ class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     sender: str  # host name
     incarnation: int  # of the sender: when its process started, ns
-    peer_incarnation: int  # of the receiver as the sender knows it; 0: not yet
-    seq: int  # 1, 2, ... within this pair of incarnations
+    peer_incarnation: int  # of the receiver as the sender knows it; 0: an introduction, answer it
+    seq: int  # 1, 2, ... within this pair of incarnations; 0: only acknowledgement and watermarks
     ack: int  # everything up to here is durable at the sender
     items: list[AnyItem]
 

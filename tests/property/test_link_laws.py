@@ -124,7 +124,7 @@ class World:
     def settle(self) -> None:
         """Let a sound network carry everything that is still waiting."""
         self.network.faults = Faults()
-        for _ in range(200):
+        for _ in range(1_000):
             for host in self.hosts.values():
                 host.make_durable(len(host.undurable))
             self.step(100 * MS)
