@@ -11,7 +11,7 @@ BUSY_TIMEOUT_MS: Final = 2_000  # how long another process may hold the file bef
 _BUSY_PAUSE_S: Final = 0.005
 PAGE_SIZE: Final = 4_096
 _SYNCHRONOUS_FULL: Final = 2
-_MAGIC: Final = b"SQLite format 3\0"
+_HEADER_BYTES: Final = 512  # the smallest page, and so the smallest file
 
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -27,7 +27,7 @@ def open_file(
         StoreUnusableError: not ours, newer than this program, not writable, or not durable.
         CorruptError: SQLite finds it damaged.
     """
-    _check_magic(path)
+    _check_size(path)
     deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
     while True:
         connection = None
@@ -89,7 +89,7 @@ def open_file_read_only(
     """Open a file that another process may be writing; errors as in open_file."""
     if not path.exists():
         raise StoreUnusableError(f"{path} does not exist (yet)")
-    _check_magic(path)
+    _check_size(path)
     connection = None
     try:
         connection = _connect(path, "ro")
@@ -150,16 +150,21 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     )
 
 
-def _check_magic(path: Path) -> None:
-    # SQLite takes a very short file for an empty one, and would write over it.
+def _check_size(path: Path) -> None:
+    """Refuse a file that is too short for a header; SQLite itself looks at longer ones.
+
+    The file must not be opened for this: closing any descriptor of it drops all POSIX locks that
+    this process holds on it, also those of connections in use. Another process that closes the
+    file would then take itself for the last one, and remove the log that is being written.
+    """
     try:
-        with path.open("rb") as file:
-            start = file.read(len(_MAGIC))
+        size = path.stat().st_size
     except FileNotFoundError:
         return
     except OSError as error:
         raise StoreUnusableError(f"{path} cannot be opened: {error.strerror}") from error
-    if start not in {b"", _MAGIC}:
+    # SQLite takes a very short file for an empty one, and would write over it.
+    if 0 < size < _HEADER_BYTES:
         raise StoreUnusableError(f"{path} is not a store of this exchange")
 
 

@@ -41,9 +41,7 @@ class Trader:
 
     def signed(self, **params: Any) -> Json:
         """Return `params` with key, time and signature."""
-        full = {"apiKey": self.key_id, "timestamp": now_ms(), **params}
-        payload = "&".join(f"{name}={_text(full[name])}" for name in sorted(full))
-        return {**full, "signature": self._signer.sign(payload)}
+        return signed(self._signer, params)
 
     async def response(self, method: str, params: Json) -> Json:
         """Send a request as it is and return the whole response. Raises LostError."""
@@ -171,6 +169,13 @@ class Streams:
 async def streaming(url: str, path: str) -> AsyncIterator[Streams]:
     async with connect(url + path, ping_interval=None) as socket:
         yield Streams(socket)
+
+
+def signed(signer: Signer, params: Json) -> Json:
+    """Return `params` with key, time and signature."""
+    full = {"apiKey": signer.key_id, "timestamp": now_ms(), **params}
+    payload = "&".join(f"{name}={_text(full[name])}" for name in sorted(full))
+    return {**full, "signature": signer.sign(payload)}
 
 
 def limit_order(side: str, price: str, quantity: str, **params: Any) -> Json:
