@@ -2,7 +2,7 @@
 # make test   all tests that need no servers
 # make check  what CI runs: format, lint, types, import rules, tests
 # make bench [QUICK=1]      measurements, one JSON object a line at the end
-# make simulate SEED=123    one simulated run; the same seed is the same run
+# make simulate SEED=123 FAMILY=everything   one simulated run; the same seed is the same run
 # make audit  recompute every balance from the journals in data/
 # make lock   write the lock files anew
 # make clean  remove what make made, but never data/
@@ -14,6 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 QUICK ?=
 SEED ?= 1
+FAMILY ?= everything
 
 .DELETE_ON_ERROR:
 .PHONY: run test check lint bench simulate audit lock clean
@@ -37,7 +38,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 simulate: $(VENV)/.dev
-	@$(BIN)/python -m tests.simulation --seed $(SEED)
+	@$(BIN)/python -m tests.simulation --seed $(SEED) --family $(FAMILY)
 
 audit: $(VENV)/.run
 	@$(BIN)/python run_node.py audit --data $(DATA)

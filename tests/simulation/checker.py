@@ -4,7 +4,7 @@ It reads the disks and what traders were told. Sources: DESIGN.md section 6; inv
 I7 of the fault matrix. Price-time priority (I6) is the law of tests/property/test_market_laws.py.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from actors.account_shard import AccountShard
 from actors.audit import EntityDownError, audit_streams
@@ -92,11 +92,19 @@ def check_states(world: World, history: History) -> None:
 
 def _check_headers(folded: Shard, watermarks: dict[str, int], holes: dict[str, Any]) -> None:
     assert _filled(folded.watermarks) == _filled(watermarks), folded.shard_id
-    assert _filled(folded.holes) == _filled(holes), (folded.shard_id, folded.holes, holes)
+    assert _holes(folded.holes) == _holes(holes), (folded.shard_id, folded.holes, holes)
 
 
 def _filled(facts: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value}
+
+
+def _holes(holes: dict[str, Any]) -> dict[str, dict[int, tuple[int, ...]]]:
+    return {
+        source: {number: tuple(sorted(entities)) for number, entities in numbers.items()}
+        for source, numbers in holes.items()
+        if numbers
+    }
 
 
 def check_directories(world: World) -> None:
@@ -136,7 +144,7 @@ def _reports_of(account_id: int, shard_id: str, history: History) -> dict[int, A
             if entity == account_id:
                 shard.replay_entry(entity, raw)
                 account = shard.accounts[account_id]
-                for event in user_events(account, decode_account_entry(raw)):
+                for event in user_events(account, cast(Any, decode_account_entry(raw))):
                     if type(event) is not AccountPosition:
                         reports[event.user_seq] = event
     return reports

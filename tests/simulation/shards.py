@@ -22,6 +22,8 @@ def client_order_id_of(item: Any) -> str:
 class ChokingAccount(AccountProcess):
     """Fails always on "poison-a", and once in a while ("hiccup-a") on its first try."""
 
+    shard: "SimulatedAccountShard"
+
     def handle(self, message: Any) -> None:
         if not message[2]:
             name = client_order_id_of(message[1])
@@ -34,6 +36,8 @@ class ChokingAccount(AccountProcess):
 
 class ChokingMarket(MarketProcess):
     """Fails always on "poison-m", on "hiccup-m" once."""
+
+    shard: "SimulatedMarketShard"
 
     def handle(self, message: Any) -> None:
         name = client_order_id_of(message[1])

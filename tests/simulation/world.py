@@ -59,6 +59,7 @@ class World:
         shards: SimulatedShards | None = None,
         core_type: type[HostCore] = HostCore,
         link_type: type[Link] = Link,
+        journal_type: type[Journal] = Journal,
     ) -> None:
         self.seed = seed
         self.random = random.Random(seed)
@@ -66,7 +67,7 @@ class World:
         self.network = MemoryNetwork(random.Random(seed + 1), lambda: self.now_ns, faults)
         self.placement = NodePlacement(["accounts-1", "accounts-2"], ["markets-1", "markets-2"])
         self.shards = shards or SimulatedShards()
-        self.core_type, self.link_type = core_type, link_type
+        self.core_type, self.link_type, self.journal_type = core_type, link_type, journal_type
         self.unknown_appends = 0.0
         self._unknown_appends = unknown_appends
         self.buffer_items_max = buffer_items_max
@@ -224,7 +225,7 @@ class SimulatedHost:
         )
         self.store = MemoryHotStore(world.disks.get(name, KeptStreams()))
         self.follower = Follower(self.core, feed="quotes" if name.startswith("accounts") else "")
-        self.journal = Journal(self.core, self.store, world.snapshot_every_events)
+        self.journal = world.journal_type(self.core, self.store, world.snapshot_every_events)
         core = self.core
         core.on_shard_stopped = lambda shard, _error: self._recover_later(shard.shard_id)
         core.on_shard_missing = self._open
