@@ -136,7 +136,7 @@ class Load:
                 self._place(self._connections[turn % len(self._connections)], int(due_ns))
                 turn += 1
                 due_ns += period_ns
-            await asyncio.sleep(0.0005)
+            await asyncio.sleep(0.002)  # uvloop rounds to ms: less would be spinning
 
     async def _window(self, seconds: float) -> Measured:
         self._answers, self._trades_us = Histogram(), Histogram()
