@@ -57,6 +57,8 @@ class Trader:
         try:
             await self._socket.send(frame)
         except ConnectionClosed:
+            self._waiting.pop(number, None)
+            future.cancel()  # the reader may have told it already
             raise LostError from None
         try:
             return await asyncio.wait_for(future, TIMEOUT_S)
@@ -217,12 +219,12 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def tradable(trader: Trader) -> None:
+async def tradable(trader: Trader, symbol: str = SYMBOL) -> None:
     """Return when what was just created has reached gateway, account and market."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         # At once or not at all, at a price that nobody sells at.
-        order = limit_order("BUY", "0.01", "500", timeInForce="IOC")
+        order = limit_order("BUY", "0.01", "500", timeInForce="IOC", symbol=symbol)
         response = await trader.response("order.place", trader.signed(**order))
         if response["status"] == 200:
             return
