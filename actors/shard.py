@@ -266,11 +266,11 @@ class Shard:
         for _, _, source, number in mailbox:
             if source:
                 self.kept.add((source, number, entity))
-                holes = dict(self.holes.get(source, {}))
+                holes = self.holes.setdefault(source, {})
                 owners = holes.get(number, ())
                 if entity not in owners:
                     holes[number] = (*owners, entity)
-                    self._set_holes(source, holes)
+                    self._holes_changed(source)
         self.suspended[entity] = error
         self.suspended_at_seq[entity] = self.position
         self.host.on_rebuild(self, entity)
@@ -327,10 +327,10 @@ class Shard:
                     self._ask_again(source, now_ns)
                 break
             elif holes and number in holes:
-                lost = [e for e in holes[number] if (source, number, e) not in self.kept]
-                if lost and self.suspended.keys().isdisjoint(lost):
-                    self.kept.update([(source, number, entity) for entity in lost])
-                    self.deliver(lost, (raw, decode(raw), source, number))
+                due = [e for e in holes[number] if self._is_due(source, number, e, holes)]
+                if due:
+                    self.kept.update([(source, number, entity) for entity in due])
+                    self.deliver(due, (raw, decode(raw), source, number))
         if applied != self.watermarks.get(source, 0):
             self.watermarks[source] = applied
             self.batch.moved[source] = applied
@@ -372,10 +372,22 @@ class Shard:
             return
         self.kept.discard((source, number, entity))
         left = tuple(other for other in holes[number] if other != entity)
-        holes = {other: owners for other, owners in holes.items() if other != number}
         if left:
             holes[number] = left
-        self._set_holes(source, holes)
+        else:
+            del holes[number]
+        self._holes_changed(source)
+
+    def _is_due(
+        self, source: str, number: int, entity: int, holes: dict[int, tuple[int, ...]]
+    ) -> bool:
+        """Return whether `entity` lost this message, and takes it now, and lost none before it."""
+        if entity in self.suspended or (source, number, entity) in self.kept:
+            return False
+        return not any(
+            other < number and entity in owners and (source, other, entity) not in self.kept
+            for other, owners in holes.items()
+        )
 
     def _lost(self, source: str, holes: dict[int, tuple[int, ...]]) -> bool:
         """Return whether some of the holes are in no mailbox: the host crashed with them."""
@@ -385,8 +397,7 @@ class Shard:
             for entity in entities
         )
 
-    def _set_holes(self, source: str, holes: dict[int, tuple[int, ...]]) -> None:
-        self.holes[source] = holes
+    def _holes_changed(self, source: str) -> None:
         self.batch.moved[source] = self.watermarks.get(source, 0)
 
     # ---------------------------------------------------------------- what processes do
