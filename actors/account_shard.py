@@ -1,14 +1,15 @@
 """The shard of a bucket of accounts: one process an account, and the shard's ledger."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Raw
 
 from actors import wire
+from actors.batch import encode
 from actors.reads import WaitingReads
-from actors.shard import Shard, encode
+from actors.shard import Shard
 from actors.user_feeds import UserFeeds
 from exchange.account import snapshot
 from exchange.account.answers import answer
@@ -82,7 +83,7 @@ def reply_to_of(command: Any) -> str:
 class AccountShard(Shard):
     """Accounts whose number falls into this bucket."""
 
-    message_decoders = {"market": decode_account_entry}
+    message_decoders: ClassVar = {"market": decode_account_entry}
 
     def __init__(self, shard_id: str, host: Any, context: TradingContext, shards: int) -> None:
         super().__init__(shard_id, host)

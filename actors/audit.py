@@ -10,7 +10,8 @@ from typing import Any, Final, cast
 from actors.account_shard import AccountShard
 from actors.directory_shard import DirectoryShard
 from actors.market_shard import MarketShard
-from actors.shard import Shard, decode_shard_state
+from actors.shard import Shard
+from actors.shard_snapshot import decode_shard_state
 from exchange.account.decider import TradingContext
 from exchange.audit import AccountShardView, AuditReport, MarketView, audit
 from exchange.ids import account_shard

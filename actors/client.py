@@ -16,12 +16,12 @@ import msgspec
 from msgspec import Raw
 
 from actors import wire
+from actors.batch import encode
 from actors.control import run_dir
 from actors.cookie import read_cookie
 from actors.follower import Follower
 from actors.host_loop import CLIENT_PREFIX, HostLoop
 from actors.placement import StoredPlacement
-from actors.shard import encode
 from config.schema import NodeConfig, decode_config, encode_config
 from exchange.answers import Answer, OutcomePending, Refused
 from exchange.ids import DIRECTORY_SHARD, account_shard

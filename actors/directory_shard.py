@@ -2,19 +2,20 @@
 
 from collections import deque
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
-from exchange.directory.decider import decide, evolve
-from exchange.directory.state import Directory, full_events
 from msgspec import Raw
 
 from actors import wire
-from actors.shard import ENTITY, Shard, encode
+from actors.batch import encode
+from actors.shard import ENTITY, Shard
 from exchange.answers import DirectoryDone, Refused
 from exchange.directory import snapshot
 from exchange.directory.commands import DirectoryCommand
+from exchange.directory.decider import decide, evolve
 from exchange.directory.events import InstrumentUpdated, MarketAdded, MarketStatusSet, UserCreated
+from exchange.directory.state import Directory, full_events
 from exchange.faults import CommandQuarantined
 from exchange.ids import market_shard
 from exchange.reject import RejectReason
@@ -55,7 +56,7 @@ class DirectoryProcess(Behaviour):
 class DirectoryShard(Shard):
     """The one shard that every host follows."""
 
-    message_decoders = {}
+    message_decoders: ClassVar = {}
 
     def __init__(self, shard_id: str, host: Any) -> None:
         super().__init__(shard_id, host)

@@ -4,10 +4,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from actors import wire
 from exchange.directory.decider import evolve
 from exchange.directory.state import Directory
-
-from actors import wire
 from exchange.faults import CommandQuarantined
 from exchange.ids import DIRECTORY_SHARD, market_shard
 from exchange.instrument import Instrument
@@ -101,7 +100,7 @@ class Follower:
         return self.directory.has_account(account_id)
 
     def protect_ticks(self, symbol: str, side: Side) -> int:
-        """Return the best opposite price, worsened by the instrument's protection; 0: none known."""
+        """Return the best opposite price, worsened by the protection; 0: none known."""
         quote = self._quotes.get(symbol)
         instrument = self.directory.instruments.get(symbol)
         if quote is None or instrument is None:

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 from msgspec import Raw
 
 from actors import wire
+from actors.batch import Batch
 from actors.link import Link
 from actors.outbox import Lane
-from actors.shard import MAILBOX_MAX, Batch, Shard, ShardState
+from actors.shard import MAILBOX_MAX, Shard, ShardState
 from storage.ports import BatchRecord, StoreError
 from supervision.crash import CrashReport
 from supervision.process import Pid

@@ -12,14 +12,8 @@ from msgspec import Raw
 
 from actors.host_core import HostCore
 from actors.outbox import Lane
-from actors.shard import (
-    Shard,
-    ShardHeader,
-    ShardState,
-    decode_shard_state,
-    encode_shard_state,
-    needed_from,
-)
+from actors.shard import Shard, ShardState
+from actors.shard_snapshot import ShardHeader, decode_shard_state, encode_shard_state, needed_from
 from exchange.errors import InvariantError
 from storage.ports import HotStore, Snapshot, StoreError
 

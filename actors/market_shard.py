@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from msgspec import Raw
 
 from actors import wire
-from actors.shard import ENTITY, Shard, encode
+from actors.batch import encode
+from actors.shard import ENTITY, Shard
 from exchange.account.events import OrderSubmitted, ReplaceSubmitted
 from exchange.answers import Refused
 from exchange.faults import CommandQuarantined
@@ -47,7 +48,10 @@ class MarketProcess(Behaviour):
 class MarketShard(Shard):
     """One market."""
 
-    message_decoders = {"account": decode_account_entry, "directory": decode_directory_entry}
+    message_decoders: ClassVar = {
+        "account": decode_account_entry,
+        "directory": decode_directory_entry,
+    }
 
     def __init__(self, shard_id: str, host: Any, shards: int) -> None:
         super().__init__(shard_id, host)

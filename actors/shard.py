@@ -1,20 +1,22 @@
 """One shard: its stream, its processes, its batch. Everything that makes an answer true is here.
 
 A shard takes messages in, lets its processes decide, and gathers what they did into a batch. The
-batch's events become one record; what must leave (messages, answers, market data) waits in the batch
-and leaves when the record is durable. The shard does no I/O: its host (host_core.py) appends the
-record and says how it went. Kinds of shard differ in what an entity is and who gets which message.
+batch's events become one record; what must leave (messages, answers, market data) waits in the
+batch and leaves when the record is durable. The shard does no I/O: its host (host_core.py) appends
+the record and says how it went. Kinds of shard differ in what an entity is and who gets which
+message.
 """
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
 from msgspec import Raw
 
 from actors import wire
+from actors.batch import Batch, encode
 from actors.outbox import Lane
+from actors.shard_snapshot import ShardHeader, decode_shard_state, needed_from
 from storage.codec import decode_body, encode_body
 from storage.ports import BatchRecord, Head, Snapshot
 from supervision.light import LightStart, LightSupervisor
@@ -26,7 +28,6 @@ from supervision.spec import ChildSpec, Restart, Shutdown, Strategy, SupervisorS
 if TYPE_CHECKING:
     from actors.host_core import HostCore
 
-encode = msgspec.msgpack.Encoder().encode
 MAILBOX_MAX = 1_000_000  # of an entity; drained every turn, so the windows of the links bound it
 ATTEMPTS_MAX = 3  # of one item, then it is quarantined (DESIGN section 5)
 ENTITY = 0  # the name of the entity of a shard that has only one
@@ -40,39 +41,12 @@ class ShardState(enum.Enum):
     FAILED = "failed"  # cannot be rebuilt: an operator must act
 
 
-class Batch:
-    """What a shard did in one turn: events for the record, and what waits for its durability."""
-
-    __slots__ = (
-        "answers",
-        "applied",
-        "entities",
-        "entries",
-        "feeds",
-        "moved",
-        "numbered",
-        "outbox",
-    )
-
-    def __init__(self) -> None:
-        self.applied: dict[str, int] = {}  # source -> what may be acknowledged once this is durable
-        self.entries: list[Raw] = []
-        self.entities: list[int] = []
-        self.moved: dict[str, int] = {}  # source -> applied up to
-        self.outbox: dict[str, int] = {}  # target -> first number used
-        self.numbered: list[tuple[Lane, int, Raw]] = []
-        self.answers: list[tuple[str, Raw]] = []  # (host, encoded answer)
-        self.feeds: list[Callable[[], None]] = []  # what else is to be done once durable
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.entries or self.moved or self.answers or self.feeds)
-
-
 class Shard:
     """What all kinds of shard have in common. Subclasses say what their entities are."""
 
-    message_decoders: dict[str, Callable[[Raw], Any]]  # by the kind of the source: "account" ...
+    message_decoders: ClassVar[
+        dict[str, Callable[[Raw], Any]]
+    ]  # by the kind of the source: "account" ...
 
     def __init__(self, shard_id: str, host: "HostCore") -> None:
         self.shard_id = shard_id
@@ -82,7 +56,7 @@ class Shard:
         self.seq = 0  # of the last closed batch
         self.durable_seq = 0
         self.snapshot_seq = 0  # of the newest snapshot that is durable
-        # What the kept snapshots need of the stream, which includes what their lanes had yet to send.
+        # What the kept snapshots need of the stream; what their lanes had yet to send is included.
         self.snapshot_needs_seq = 0
         self.older_snapshot_needs_seq = 0
         self.batch = Batch()
@@ -171,7 +145,7 @@ class Shard:
     # ---------------------------------------------------------------- recovery
 
     def recover(self, head: Head, snapshot: Snapshot | None, older_needs_seq: int) -> None:
-        """Begin from a snapshot, or from nothing. The snapshot before it needs `older_needs_seq`."""
+        """Begin from a snapshot or from nothing. The snapshot before it needs `older_needs_seq`."""
         self.epoch = head.epoch
         if snapshot is not None:
             state = decode_shard_state(snapshot.payload)
@@ -438,7 +412,7 @@ class Shard:
     # ---------------------------------------------------------------- batches
 
     def close_batch(self) -> tuple[BatchRecord | None, Batch] | None:
-        """End the turn: return the record to append and the batch, or None when nothing happened."""
+        """End the turn: return the record to append and the batch, or None if nothing happened."""
         batch = self.batch
         if batch.is_empty:
             return None
@@ -487,7 +461,7 @@ class Shard:
 
     # ---------------------------------------------------------------- snapshots
 
-    def state_header(self) -> "ShardHeader":
+    def state_header(self) -> ShardHeader:
         """What a snapshot keeps besides the entities, taken between two batches."""
         return ShardHeader(
             watermarks=dict(sorted(self.watermarks.items())),
@@ -516,36 +490,9 @@ def item_of(message: Any) -> object:
     return (source, number) if source else bytes(raw)
 
 
-def needed_from(seq: int, lanes: Mapping[str, tuple[int, int, int]]) -> int:
-    """Return the seq after which a snapshot at `seq` with these lanes needs the stream."""
-    return min([seq, *(after_seq for last, acked, after_seq in lanes.values() if acked < last)])
-
-
 def _frozen(numbers: dict[int, list[int]]) -> dict[int, tuple[int, ...]]:
     return {number: tuple(entities) for number, entities in numbers.items()}
 
 
 def _thawed(numbers: dict[int, tuple[int, ...]]) -> dict[int, list[int]]:
     return {number: sorted(entities) for number, entities in sorted(numbers.items())}
-
-
-class ShardHeader(msgspec.Struct, frozen=True, array_like=True):
-    watermarks: dict[str, int]
-    holes: dict[str, dict[int, list[int]]]
-    lanes: dict[str, tuple[int, int, int]]
-
-
-class ShardSnapshot(msgspec.Struct, frozen=True, array_like=True):
-    """A snapshot's payload: what all shards have, and the kind's own bytes."""
-
-    watermarks: dict[str, int]
-    holes: dict[str, dict[int, list[int]]]
-    lanes: dict[str, tuple[int, int, int]]
-    payload: bytes
-
-
-def encode_shard_state(header: ShardHeader, payload: bytes) -> bytes:
-    return encode(ShardSnapshot(header.watermarks, header.holes, header.lanes, payload))
-
-
-decode_shard_state = msgspec.msgpack.Decoder(ShardSnapshot).decode

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from actors import wire
-from actors.shard import encode
+from actors.batch import encode
 from exchange.account.reports import position, reports_of
 from exchange.account.state import Account
 from exchange.answers import AccountPosition, UserEvent

@@ -13,8 +13,8 @@ from typing import Any
 import uvloop
 from msgspec import Raw
 
+from actors.batch import encode
 from actors.client import NodeClient
-from actors.shard import encode
 from benchmarks.own_node import OwnNode, own_node
 from exchange.account.commands import Deposit, PlaceOrder, ReadAccount, ReadKind
 from exchange.answers import OrderPlaced, Orders

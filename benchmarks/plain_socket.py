@@ -54,6 +54,11 @@ class PlainSocketTransport:
             except OSError:
                 await asyncio.sleep(0.02)
 
+    def remove_peer(self, name: str) -> None:
+        connection = self._connections.pop(name, None)
+        if connection is not None:
+            connection.close()
+
     def send(self, peer: str, data: bytes) -> None:
         connection = self._connections.get(peer)
         if connection is None:

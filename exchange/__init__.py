@@ -1,1 +1,1 @@
-"""The exchange as a pure program: state, commands and events; no I/O, clock, randomness or actors."""
+"""The exchange as a pure program: state, commands, events; no I/O, clock, chance or actors."""

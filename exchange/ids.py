@@ -26,7 +26,7 @@ def market_shard(symbol: str) -> ShardId:
 
 
 def request_identity(*parts: bytes) -> Identity:
-    """Return the identity of a request: of (key, signature), or (account, parameters, timestamp)."""
+    """Return a request's identity: of (key, signature), or (account, parameters, timestamp)."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         digest.update(len(part).to_bytes(4, "big"))

@@ -80,7 +80,7 @@ class ReplaceMode(enum.IntEnum):
 
 
 class OrderState(msgspec.Struct, array_like=True):
-    """One order. The account's and the market's own orders extend it, so it encodes as it stands."""
+    """One order. The account's and the market's own orders extend it."""
 
     account_id: int
     symbol: str

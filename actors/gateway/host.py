@@ -9,6 +9,7 @@ import structlog
 from msgspec import Raw
 
 from actors import wire
+from actors.batch import encode
 from actors.control import HostControl, HostSpec
 from actors.cookie import read_cookie
 from actors.follower import Follower
@@ -17,7 +18,6 @@ from actors.gateway.server import GatewayServer
 from actors.host_loop import HostLoop, tune_garbage_collection
 from actors.placement import StoredPlacement
 from actors.secrets import SecretVault
-from actors.shard import encode
 from config.logging import setup_logging
 from config.schema import NodeConfig, decode_config
 from exchange.account.commands import AccountCommand

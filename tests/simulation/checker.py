@@ -10,7 +10,8 @@ from actors.account_shard import AccountShard
 from actors.audit import EntityDownError, audit_streams
 from actors.directory_shard import DirectoryShard
 from actors.market_shard import MarketShard
-from actors.shard import Shard, decode_shard_state
+from actors.shard import Shard
+from actors.shard_snapshot import decode_shard_state
 from exchange.account.reports import user_events
 from exchange.answers import AccountPosition
 from exchange.directory import snapshot as directory_snapshot

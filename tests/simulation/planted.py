@@ -6,10 +6,11 @@ from typing import Any
 from msgspec import Raw
 
 from actors import wire
+from actors.batch import encode
 from actors.host_core import HostCore
 from actors.journal import Journal
 from actors.link import Link
-from actors.shard import Shard, encode
+from actors.shard import Shard
 from actors.wire import Frame
 from exchange.account.state import Account
 from exchange.market.events import OrderRejected, TradeExecuted
@@ -23,7 +24,7 @@ from tests.simulation.shards import (
 Planted = Callable[[], dict[str, Any]]
 
 
-def _in_shards(mixin: type) -> Planted:
+def in_shards(mixin: type) -> Planted:
     """Return what makes a World whose shards of both kinds have the methods of `mixin`."""
     account = type("PlantedAccountShard", (mixin, SimulatedAccountShard), {})
     market = type("PlantedMarketShard", (mixin, SimulatedMarketShard), {})
@@ -99,6 +100,14 @@ class ResendAcknowledgingCore(HostCore):
         super()._on_resend(item, _sender)
 
 
+class AskingShard(Shard):
+    """Asks again for what follows after everything it takes, which does no harm by itself."""
+
+    def on_numbered(self, item: wire.Numbered, now_ns: int) -> None:
+        super().on_numbered(item, now_ns)
+        self._ask_again(item.source, now_ns)
+
+
 class HastyJournal(Journal):
     """Copies entities that crashed half way."""
 
@@ -110,9 +119,12 @@ class HastyJournal(Journal):
 class ForgetfulShard(Shard):
     """Forgets which messages wait in the mailboxes of suspended entities: they are taken twice."""
 
-    def take_rebuilt(self, entity: int, twin: Shard) -> None:
-        self.kept.clear()
-        super().take_rebuilt(entity, twin)
+    def _is_due(
+        self, source: str, number: int, entity: int, holes: dict[int, tuple[int, ...]]
+    ) -> bool:
+        is_waiting = (source, number, entity) in self.kept
+        self.kept.discard((source, number, entity))
+        return is_waiting or super()._is_due(source, number, entity, holes)
 
 
 class WideHoleShard(Shard):
@@ -152,19 +164,19 @@ class GreedyAccount(ChokingAccount):
 
 # Name -> (the family that should show it, within how many seeds, what is planted).
 PLANTED: dict[str, tuple[str, int, Planted]] = {
-    "a watermark jumps a gap": ("unknown-appends", 10, _in_shards(GapJumpingShard)),
-    "acknowledged before the commit": ("unknown-appends", 10, _in_shards(EarlyAcknowledgingShard)),
-    "answered before the commit": ("unknown-appends", 10, _in_shards(EarlyAnsweringShard)),
-    "a message is taken again": ("crashes-bad-network", 10, _in_shards(ReplayingShard)),
+    "a watermark jumps a gap": ("unknown-appends", 10, in_shards(GapJumpingShard)),
+    "acknowledged before the commit": ("unknown-appends", 10, in_shards(EarlyAcknowledgingShard)),
+    "answered before the commit": ("unknown-appends", 10, in_shards(EarlyAnsweringShard)),
+    "a message is taken again": ("crashes-bad-network", 10, in_shards(ReplayingShard)),
     "a frame is taken again": ("bad-network", 10, lambda: {"link_type": ReplayingLink}),
     "a resend acknowledges": (
-        "poison-crashes",
-        60,
-        lambda: {"core_type": ResendAcknowledgingCore},
+        "unknown-appends",
+        10,
+        lambda: {**in_shards(AskingShard)(), "core_type": ResendAcknowledgingCore},
     ),
     "a snapshot of a half change": ("poison", 10, lambda: {"journal_type": HastyJournal}),
-    "a hole is taken twice": ("poison-crashes", 60, _in_shards(ForgetfulShard)),
-    "a hole closes for both": ("poison-crashes", 60, _in_shards(WideHoleShard)),
+    "a hole is taken twice": ("settlements", 20, in_shards(ForgetfulShard)),
+    "a hole closes for both": ("settlements", 20, in_shards(WideHoleShard)),
     "a hold stays after a rejection": ("quiet", 5, _in_accounts(KeepingAccount)),
     "a fill is applied twice": ("quiet", 5, _in_accounts(GreedyAccount)),
 }

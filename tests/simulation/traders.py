@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from actors import wire
-from actors.shard import encode
+from actors.batch import encode
 from exchange.account.commands import (
     AmendOrder,
     CancelAllOrders,
