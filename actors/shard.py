@@ -44,9 +44,8 @@ class ShardState(enum.Enum):
 class Shard:
     """What all kinds of shard have in common. Subclasses say what their entities are."""
 
-    message_decoders: ClassVar[
-        dict[str, Callable[[Raw], Any]]
-    ]  # by the kind of the source: "account" ...
+    # By the kind of the source: "account", "market" or "directory".
+    message_decoders: ClassVar[dict[str, Callable[[Raw], Any]]]
 
     def __init__(self, shard_id: str, host: "HostCore") -> None:
         self.shard_id = shard_id
