@@ -21,6 +21,7 @@ class Family:
     faults: Faults = GOOD_NETWORK
     world: dict[str, Any] = field(default_factory=dict)
     has_poison: bool = False
+    hiccup_trades_every: int = 0  # each so many fills fail once at each party
     # No subscriber may be told of a gap. Reports older than the newest snapshot are not kept over a
     # crash, so with those it may.
     is_gapless: bool = False
@@ -50,6 +51,11 @@ FAMILIES: dict[str, Family] = {
     "poison-crashes": Family(
         BAD_NETWORK, {"crash_every_ms": 300, "unknown_appends": 0.05}, has_poison=True
     ),
+    "settlements": Family(
+        world={"crash_every_ms": 150, "unknown_appends": 0.1, "rebuild_chance": 0.15},
+        has_poison=True,
+        hiccup_trades_every=3,
+    ),
     "tiny": Family(BAD_NETWORK, {**TINY, "crash_every_ms": 800}),
     "partitions": Family(world={"partition_every_ms": 400}, is_gapless=True),
     "snapshots": Family(
@@ -71,6 +77,7 @@ def run_seed(
     family = FAMILIES[name]
     world = World(seed, faults=GOOD_NETWORK, **{**family.world, **planted})
     world.random.seed(f"{name}/{seed}")
+    world.shards.hiccup_trades_every = family.hiccup_trades_every
     traders = Traders(world, poison=family.has_poison)
     traders.prepare()
     world.network.faults = family.faults

@@ -116,15 +116,19 @@ class HastyJournal(Journal):
             self.begin_snapshot(shard)
 
 
-class ForgetfulShard(Shard):
+class ForgetfulShard(SimulatedAccountShard):
     """Forgets which messages wait in the mailboxes of suspended entities: they are taken twice."""
 
     def _is_due(
         self, source: str, number: int, entity: int, holes: dict[int, tuple[int, ...]]
     ) -> bool:
         is_waiting = (source, number, entity) in self.kept
-        self.kept.discard((source, number, entity))
-        return is_waiting or super()._is_due(source, number, entity, holes)
+        is_first_time = self.is_hiccup(f"again-{source}-{number}-{entity}", "again")
+        return (is_waiting and is_first_time) or super()._is_due(source, number, entity, holes)
+
+
+class ForgetfulShards(SimulatedShards):
+    account_shard = ForgetfulShard
 
 
 class WideHoleShard(Shard):
@@ -175,7 +179,7 @@ PLANTED: dict[str, tuple[str, int, Planted]] = {
         lambda: {**in_shards(AskingShard)(), "core_type": ResendAcknowledgingCore},
     ),
     "a snapshot of a half change": ("poison", 10, lambda: {"journal_type": HastyJournal}),
-    "a hole is taken twice": ("settlements", 20, in_shards(ForgetfulShard)),
+    "a hole is taken twice": ("settlements", 20, lambda: {"shards": ForgetfulShards()}),
     "a hole closes for both": ("settlements", 20, in_shards(WideHoleShard)),
     "a hold stays after a rejection": ("quiet", 5, _in_accounts(KeepingAccount)),
     "a fill is applied twice": ("quiet", 5, _in_accounts(GreedyAccount)),

@@ -6,6 +6,7 @@ from actors.account_shard import AccountProcess, AccountShard
 from actors.directory_shard import DirectoryShard
 from actors.market_shard import MarketProcess, MarketShard
 from actors.shard import Shard
+from exchange.market.events import TradeExecuted
 
 
 class PoisonError(Exception):
@@ -31,7 +32,19 @@ class ChokingAccount(AccountProcess):
                 self.shard.before_change(self.account)
                 self.account.balances.clear()  # half changed: nothing of it may survive
                 raise PoisonError(name)
+        elif self.is_hard_to_settle(message[1]):
+            self.shard.before_change(self.account)
+            self.account.balances.clear()
+            raise PoisonError(message[3])
         super().handle(message)
+
+    def is_hard_to_settle(self, event: Any) -> bool:
+        """Once in a while a fill fails on its first try."""
+        every = self.shard.settings.hiccup_trades_every
+        if type(event) is not TradeExecuted or not every or event.trade_id % every:
+            return False
+        name = f"settle-{self.account.account_id}-{event.symbol}-{event.trade_id}"
+        return self.shard.is_hiccup(name, "settle")
 
 
 class ChokingMarket(MarketProcess):
@@ -51,6 +64,7 @@ class HiccupMixin:
     """Remembers what already failed once."""
 
     hiccuped: dict[str, None]
+    settings: "SimulatedShards"
 
     def is_hiccup(self, name: str, prefix: str) -> bool:
         if name.startswith(prefix) and name not in self.hiccuped:
@@ -77,6 +91,7 @@ class SimulatedShards:
     market_shard: type[SimulatedMarketShard] = SimulatedMarketShard
 
     def __init__(self) -> None:
+        self.hiccup_trades_every = 0  # 0: no fill fails
         self._hiccuped: dict[str, None] = {}
 
     def new(self, shard_id: str, core: Any, context: Any, account_shards: int) -> Shard:
@@ -89,6 +104,7 @@ class SimulatedShards:
         else:
             shard = self.market_shard(shard_id, core, account_shards)
         shard.hiccuped = self._hiccuped
+        shard.settings = self
         return shard
 
     def heal(self) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.simulation.families import run_seed
-from tests.simulation.planted import PLANTED
+from tests.simulation.planted import PLANTED, AskingShard, in_shards
 
 
 @pytest.mark.parametrize("bug", PLANTED)
@@ -15,3 +15,9 @@ def test_planted_bug_is_found(bug: str) -> None:
         except Exception:  # noqa: BLE001 - found, however it shows
             return
     pytest.fail(f"{bug}: not found by {seeds} seeds of {family}")
+
+
+def test_asking_again_does_no_harm() -> None:
+    """So it is the acknowledgement that the planted bug is found by."""
+    for seed in range(1, 6):
+        run_seed("unknown-appends", seed, **in_shards(AskingShard)())

@@ -56,6 +56,7 @@ class World:
         partition_every_ms: int = 0,
         clock_jump_every_ms: int = 0,
         trims: bool = False,
+        rebuild_chance: float = 1.0,
         shards: SimulatedShards | None = None,
         core_type: type[HostCore] = HostCore,
         link_type: type[Link] = Link,
@@ -78,6 +79,7 @@ class World:
         self.hosts_without_shards: dict[str, SimulatedHost] = {}
         self.frame_items = frame_items
         self.trims = trims
+        self.rebuild_chance = rebuild_chance  # of a suspended entity, each tick
         self.crashes = self.partitions = self.clock_jumps = 0
         self.clock_offsets_ns: dict[str, int] = {}  # of wall clocks; monotonic ones never jump
         self._crash_every_ns = crash_every_ms * MILLISECOND
@@ -325,7 +327,8 @@ class SimulatedHost:
         for shard, entity in rebuilds:
             if shard.state is not ShardState.SERVING:
                 continue
-            if self.journal.is_durable_for(shard, entity):
+            is_its_turn = self.world.random.random() < self.world.rebuild_chance
+            if is_its_turn and self.journal.is_durable_for(shard, entity):
                 twin = self.world.shards.new(
                     shard.shard_id, self.core, self.follower, ACCOUNT_SHARDS
                 )
