@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +33,37 @@ def _done(node: LiveNode, *words: str) -> dict[str, Any]:
     return facts
 
 
+def _all_at_once(node: LiveNode, *commands: tuple[str, ...]) -> list[tuple[int, dict[str, Any]]]:
+    """Run commands that do not depend on each other; most of their time is that of starting."""
+    with ThreadPoolExecutor(4) as threads:
+        return list(threads.map(lambda words: node.command(*words), commands))
+
+
 def _hmac(facts: dict[str, Any]) -> Credentials:
     return Credentials(key_id=facts["key_id"], key_type="hmac", secret=facts["secret"])
 
 
 async def test_market_opened_at_run_time_trades_at_once(node: LiveNode, tmp_path: Path) -> None:
-    for code in ("ETH", "EUR"):
-        assert _done(node, "asset", "add", code, "--name", code)["asset"] == code
+    people = [("user", "create", name) for name in ("alice", "bob")]
+    assets = [("asset", "add", code, "--name", code) for code in ("ETH", "EUR")]
+    made = _all_at_once(node, *assets, *people)
+    assert [code for code, _ in made] == [0, 0, 0, 0]
+    assert [facts["asset"] for _, facts in made[:2]] == ["ETH", "EUR"]
+    alice, bob = made[2][1]["account"], made[3][1]["account"]
     market = ("market", "add", SYMBOL, "--base", "ETH", "--quote", "EUR", "--tick", "0.01")
     fees = ("--lot", "0.001", "--maker-fee", "0", "--taker-fee", "0.2%")
     assert _done(node, *market, *fees)["symbol"] == SYMBOL
-    alice = _done(node, "user", "create", "alice")["account"]
-    bob = _done(node, "user", "create", "bob")["account"]
-    assert _done(node, "deposit", str(alice), "ETH", "5")["available"] == "5.00000000"
-    assert _done(node, "deposit", str(bob), "EUR", "10000")["available"] == "10000.00000000"
-    alice_key = _hmac(_done(node, "key", "create", "--user", str(alice), "--type", "hmac"))
-    made = _done(node, "key", "create", "--user", str(bob), "--type", "ed25519")
-    assert made["private_key"].startswith("-----BEGIN PRIVATE KEY-----")
-    bob_key = Credentials(key_id=made["key_id"], key_type="ed25519", secret=made["seed_hex"])
+    (_, ether), (_, euros), (_, hmac), (_, ed25519) = _all_at_once(
+        node,
+        ("deposit", str(alice), "ETH", "5"),
+        ("deposit", str(bob), "EUR", "10000"),
+        ("key", "create", "--user", str(alice), "--type", "hmac"),
+        ("key", "create", "--user", str(bob), "--type", "ed25519"),
+    )
+    assert (ether["available"], euros["available"]) == ("5.00000000", "10000.00000000")
+    alice_key = _hmac(hmac)
+    assert ed25519["private_key"].startswith("-----BEGIN PRIVATE KEY-----")
+    bob_key = Credentials(key_id=ed25519["key_id"], key_type="ed25519", secret=ed25519["seed_hex"])
 
     (listed,) = _done(node, "market", "list")["rows"]
     assert (listed["symbol"], listed["status"], listed["tick"]) == (SYMBOL, "trading", "0.01")
@@ -198,36 +212,30 @@ REFUSED: list[tuple[tuple[str, ...], int, str]] = [
 
 
 def test_refused_commands_say_why(node: LiveNode) -> None:
-    _done(node, "user", "create", "carol")
-    _done(node, "asset", "add", "JPY")
-    for words, code, reason in REFUSED:
-        found, facts = node.command(*words)
-        assert (found, facts.get("refused")) == (code, reason), words
+    _all_at_once(node, ("user", "create", "carol"), ("asset", "add", "JPY"))
+    found = _all_at_once(node, *(words for words, _, _ in REFUSED))
+    for (words, code, reason), (exit_code, facts) in zip(REFUSED, found, strict=True):
+        assert (exit_code, facts.get("refused")) == (code, reason), words
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("deposit", "1", "EUR", "1.123456789"),
-        ("deposit", "1", "EUR", "much"),
-        ("deposit", "0", "EUR", "1"),
-        ("key", "create", "--user", "1", "--type", "rot13"),
-        ("market", "halt", "BTCUSDT"),
-        ("nonsense",),
-    ],
-)
-def test_words_that_make_no_sense_are_refused_before_anybody_is_asked(
-    node: LiveNode, words: tuple[str, ...]
-) -> None:
-    code, _ = node.command(*words)
-    assert code == 2
+NONSENSE: list[tuple[str, ...]] = [
+    ("deposit", "1", "EUR", "1.123456789"),
+    ("deposit", "1", "EUR", "much"),
+    ("deposit", "0", "EUR", "1"),
+    ("key", "create", "--user", "1", "--type", "rot13"),
+    ("market", "halt", "BTCUSDT"),
+    ("nonsense",),
+]
+
+
+def test_words_that_make_no_sense_are_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    assert [code for code, _ in _all_at_once(LiveNode(tmp_path), *NONSENSE)] == [2] * len(NONSENSE)
 
 
 def test_commands_without_a_node_say_that_nobody_answers(tmp_path: Path) -> None:
     nobody = LiveNode(tmp_path)
-    for words in (("status",), ("user", "create", "x"), ("audit",), ("stop",), ("snapshot",)):
-        code, _ = nobody.command(*words)
-        assert code == 3, words
+    commands = (("status",), ("user", "create", "x"), ("audit",), ("stop",), ("snapshot",))
+    assert [code for code, _ in _all_at_once(nobody, *commands)] == [3] * len(commands)
 
 
 async def test_second_node_on_the_same_data_is_refused_and_the_first_goes_on(

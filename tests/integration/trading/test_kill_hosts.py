@@ -10,6 +10,7 @@ from tests.integration.trading.live_node import LiveNode
 from tests.integration.trading.load import Crowd
 from tests.integration.trading.promises import check_promises
 from tests.integration.trading.trader import tradable, trading
+from tests.integration.trading.watchers import Watchers
 
 MONEY = {"BTC": 100 * 10**8, "USDT": 10_000_000 * 10**8}
 CHOICES = {
@@ -36,7 +37,7 @@ async def test_hosts_killed_in_turn_lose_and_repeat_nothing(tmp_path: Path) -> N
     node = LiveNode(tmp_path)
     try:
         crowd = await _crowd(node)
-        async with crowd:
+        async with Watchers(node, crowd.players[0].credentials) as watchers, crowd:
             for name in (
                 "accounts-1",
                 "markets-1",
@@ -53,6 +54,10 @@ async def test_hosts_killed_in_turn_lose_and_repeat_nothing(tmp_path: Path) -> N
         report = await check_promises(node, crowd, MONEY)
         assert report.trades > SOME
         assert all(player.record.lost >= 2 for player in crowd.players)  # both gateways' deaths
+        watchers.check()
+        assert len(watchers.market) >= 3
+        assert len(watchers.user) >= 3
+        assert all(seen.trade_ids and seen.depths for seen in watchers.market)
         assert await asyncio.to_thread(node.stop) == 0
     finally:
         node.close()

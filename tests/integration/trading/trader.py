@@ -110,6 +110,10 @@ class Trader:
             f"{execution} {status} of {order_id}",
         )
 
+    @property
+    def is_open(self) -> bool:
+        return not self._reader.done()
+
     async def close(self) -> None:
         await self._socket.close()
         await self._reader
