@@ -13,7 +13,7 @@ from storage.memory import MemoryHotStore
 from tests.simulation.families import FAMILIES, run_seed
 from tests.simulation.world import ACCOUNT_SHARDS, World, complete
 
-SEEDS = int(os.environ.get("SIM_SEEDS", "24"))
+SEEDS = int(os.environ.get("SIM_SEEDS", "22"))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -59,16 +59,16 @@ def test_trouble_really_happens() -> None:
     ), "no stream was ever trimmed"
 
 
-def test_audit_finds_money_that_a_stream_lost() -> None:
-    """The checker's own check: without one record of a market the audit is not clean."""
+def test_audit_finds_that_a_market_lost_its_end() -> None:
+    """The checker's own check: without its last records a market is behind its accounts."""
     world = run_seed("quiet", 1)
     stores = [MemoryHotStore(disk) for disk in world.disks.values()]
     assert complete(audit_streams(stores, ACCOUNT_SHARDS)).is_clean
     for disk in world.disks.values():
         for shard, stream in disk.streams.items():
             stream.snapshots.clear()
-            if shard.startswith("account/") and len(stream.records) > 5:
-                stream.records.pop()
+            if shard.startswith("market/") and len(stream.records) > 5:
+                del stream.records[-3:]
                 last = stream.records[-1][0]
                 stream.head = type(stream.head)(last.last_seq, last.epoch, last.batch_id)
     assert not complete(audit_streams(stores, ACCOUNT_SHARDS)).is_clean
