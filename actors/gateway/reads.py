@@ -128,7 +128,9 @@ def _my_trades(gateway: "Gateway", call: Call, answer: Answer) -> None:
 
 async def _trades_of_history(gateway: "Gateway", call: Call, position: Orders) -> str:
     assert call.texts is not None
-    await _wait_for_history(gateway, position)
+    if not await _wait_for_history(gateway, position):
+        # A list without the newest trades looks complete: better none than one that misleads.
+        raise RequestError(errors.DISCONNECTED)
     trades = await gateway.backend.cold.account_trades(
         call.account_id, call.texts.symbol, *_trades_query(call)
     )

@@ -31,6 +31,7 @@ async def check_promises(node: LiveNode, crowd: Crowd, money: dict[str, int]) ->
     """Nobody trades any more. Fail at the first promise that is not kept; return the audit."""
     report = await node.settled_audit()
     assert report.is_clean, report.findings
+    await _check_history(node, report)  # first: traders are told nothing of a history that lags
     totals: Counter[str] = Counter()
     for player in crowd.players:
         async with trading(node.url, player.credentials) as trader:
@@ -42,7 +43,6 @@ async def check_promises(node: LiveNode, crowd: Crowd, money: dict[str, int]) ->
         assert line.external == amount * len(crowd.players)
         assert line.available + line.held == totals[asset], asset
         assert line.fees + totals[asset] == line.external, asset
-    await _check_history(node, report)
     return report
 
 

@@ -104,6 +104,18 @@ async def test_lagging_history_is_no_proof_that_an_order_does_not_exist(
     assert (answer["status"], answer["error"]["code"]) == (503, -1001)
 
 
+async def test_trades_of_a_lagging_history_are_not_told_as_if_they_were_all(
+    exchange: DirectExchange, alice: Client, bob: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob.place("SELL", "45000", "0.002")
+    exchange.cold.is_held = True
+    alice.place("BUY", "45000", "0.001")
+    _let_the_clock_run_on_polls(exchange, monkeypatch)
+    alice.send("myTrades", alice.signed(symbol="BTCUSDT"))
+    answer = await _answer(alice)
+    assert (answer["status"], answer["error"]["code"]) == (503, -1001)
+
+
 async def test_my_trades_wait_until_history_has_them(
     exchange: DirectExchange, alice: Client, bob: Client
 ) -> None:
