@@ -154,7 +154,7 @@ class Traders:
         self.world.after(0, step)
         self.world.run_until(end_ns)
 
-    def settle(self, timeout_ms: int = 120_000) -> None:
+    def settle(self, timeout_ms: int = 60_000) -> None:
         """Wait until every request has its outcome and the world is settled."""
         world = self.world
         end_ns = world.now_ns + timeout_ms * MILLISECOND
