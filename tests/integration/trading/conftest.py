@@ -1,4 +1,4 @@
-"""One node for each module that only trades on it, and two traders for each test."""
+"""One node for all tests that only trade on it, and two traders for each of them."""
 
 import asyncio
 import itertools
@@ -30,7 +30,7 @@ class Pair:
     bob_key: Credentials
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveNode]:
     node = LiveNode(tmp_path_factory.mktemp("node"))
     node.start()
