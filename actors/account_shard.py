@@ -1,6 +1,6 @@
 """The shard of a bucket of accounts: one process an account, and the shard's ledger."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import msgspec
@@ -120,6 +120,7 @@ class AccountShard(Shard):
         self.ledger.apply(entity, event)
         if self.seq >= self._resume_from_seq:
             self.feeds.replayed(account, event)
+        account.just_closed = None
         symbol_of = _TO_MARKET.get(type(event))
         return (market_shard(symbol_of(event)),) if symbol_of is not None else ()
 
@@ -208,6 +209,7 @@ class AccountShard(Shard):
             self.close_hole(source, number, account_id)
         if account_id in self.feeds.gateways:
             self.feeds.report(account, event)
+        account.just_closed = None  # reported: an account that stays idle need not keep it
 
     def forget_peer(self, peer: str) -> None:
         self.feeds.forget_peer(peer)
@@ -245,17 +247,20 @@ class AccountShard(Shard):
         """Start copying the state as it is now, between two batches."""
         self._copied = {}
         self._copied_ledger = snapshot.encode_ledger(self.ledger)
-        self._uncopied = dict(sorted(self.accounts.items()))
+        self._uncopied = dict(self.accounts)
 
-    def copy_some(self, entities: int) -> bytes | None:
-        """Copy some more accounts; return the payload when it is complete."""
+    def copy_some(self, monotonic_ns: Callable[[], int], until_ns: int) -> list[bytes] | None:
+        """Copy more accounts; return the pieces of the payload when it is complete."""
         uncopied = self._uncopied
         assert uncopied is not None
-        for _ in range(min(entities, len(uncopied))):
+        copied = self._copied
+        while uncopied:
             account_id, account = uncopied.popitem()
-            self._copied[account_id] = snapshot.encode(account)
+            copied[account_id] = snapshot.encode(account)
+            if monotonic_ns() >= until_ns:
+                break
         if uncopied:
             return None
         self._uncopied = None
-        copied, self._copied = self._copied, {}
-        return snapshot.join_shard([self._copied_ledger, *(copied[key] for key in sorted(copied))])
+        self._copied = {}
+        return snapshot.shard_pieces(self._copied_ledger, copied)

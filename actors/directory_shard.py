@@ -1,6 +1,7 @@
 """The directory's shard: commands of operators, messages to markets, a feed to every host."""
 
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -162,9 +163,10 @@ class DirectoryShard(Shard):
         """Encode the directory as it is now: it is small and changes seldom."""
         self._capture = snapshot.encode(self.directory)
 
-    def copy_some(self, entities: int) -> bytes | None:
+    def copy_some(self, monotonic_ns: Callable[[], int], until_ns: int) -> list[bytes] | None:
         capture, self._capture = self._capture, None
-        return capture
+        assert capture is not None
+        return [capture]
 
 
 def targets_of(event: Any) -> tuple[str, ...]:

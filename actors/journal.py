@@ -5,6 +5,7 @@ for itself.
 """
 
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -13,13 +14,13 @@ from msgspec import Raw
 from actors.host_core import HostCore
 from actors.outbox import Lane
 from actors.shard import Shard, ShardState
-from actors.shard_snapshot import ShardHeader, decode_shard_state, encode_shard_state, needed_from
+from actors.shard_snapshot import ShardHeader, decode_shard_state, needed_from, shard_state_pieces
 from exchange.errors import InvariantError
 from storage.ports import HotStore, Snapshot, StoreError
 
 log = structlog.get_logger(__name__)
 
-COPY_ENTITIES = 200  # of a snapshot, a tick
+COPY_NS = 2_000_000  # of a tick, for all snapshots under way; an entity begun is copied to its end
 REFILL_MESSAGES_MAX = 5_000  # at a time
 
 
@@ -28,14 +29,29 @@ class RunningSnapshot:
     shard: Shard
     seq: int
     header: ShardHeader
-    payload: bytes | None = None
+    pieces: list[bytes] | None = None  # of the payload, once all is copied
     is_writing: bool = False
 
 
-class Journal:
-    """The streams of one host's shards."""
+async def join_here(pieces: Sequence[bytes]) -> bytes:
+    """Join in the caller's thread: for hosts without one to spare."""
+    return b"".join(pieces)
 
-    def __init__(self, core: HostCore, store: HotStore, snapshot_every_events: int) -> None:
+
+class Journal:
+    """The streams of one host's shards.
+
+    `join` may take its time: it joins the pieces of a snapshot beside the trading.
+    """
+
+    def __init__(
+        self,
+        core: HostCore,
+        store: HotStore,
+        snapshot_every_events: int,
+        join: Callable[[Sequence[bytes]], Awaitable[bytes]] = join_here,
+    ) -> None:
+        self._join = join
         self._core = core
         self._store = store
         self._every = snapshot_every_events
@@ -105,12 +121,16 @@ class Journal:
     def due(self, shard: Shard) -> None:
         """Between two batches of `shard`: begin a snapshot if enough happened since the last.
 
-        Not while an entity is suspended: a crash may have left its state half changed.
+        Not while an entity is suspended: a crash may have left its state half changed. Nor while
+        another shard is copied: busy accounts are copied in the turn that first changes them, and
+        those of all shards would be too many for one turn.
         """
         is_due = (
             shard.seq - shard.snapshot_begun_seq >= self._every or shard.shard_id in self._wanted
         )
-        if is_due and not shard.suspended and shard.shard_id not in self._snapshots:
+        if not is_due or shard.suspended or shard.shard_id in self._snapshots:
+            return
+        if all(running.pieces is not None for running in self._snapshots.values()):
             self.begin_snapshot(shard)
 
     def want(self, shard: Shard) -> None:
@@ -129,7 +149,12 @@ class Journal:
         self._snapshots[shard.shard_id] = RunningSnapshot(shard, shard.seq, shard.state_header())
 
     def step(self) -> RunningSnapshot | None:
-        """Copy a piece of each running snapshot; return one that is complete and may be written."""
+        """Copy a piece of each running snapshot; return one that is complete and may be written.
+
+        Takes COPY_NS, and what the entity takes that is being copied then.
+        """
+        monotonic_ns = self._core.monotonic_ns
+        until_ns = monotonic_ns() + COPY_NS
         for shard in list(self._wanted.values()):
             if self._core.shards.get(shard.shard_id) is not shard:
                 del self._wanted[shard.shard_id]
@@ -141,10 +166,10 @@ class Journal:
                 shard.state is not ShardState.SERVING
             ):
                 del self._snapshots[shard_id]
-            elif running.payload is None:
-                copied = shard.copy_some(COPY_ENTITIES)
+            elif running.pieces is None:
+                copied = shard.copy_some(monotonic_ns, until_ns)
                 if copied is not None:
-                    running.payload = encode_shard_state(running.header, copied)
+                    running.pieces = shard_state_pieces(running.header, copied)
             elif not running.is_writing and shard.durable_seq >= running.seq:
                 running.is_writing = True
                 return running
@@ -152,11 +177,14 @@ class Journal:
 
     async def write(self, running: RunningSnapshot) -> None:
         """Store a complete snapshot, then trim what no one needs any more."""
-        shard = running.shard
-        assert running.payload is not None
+        shard, pieces = running.shard, running.pieces
+        assert pieces is not None
+        running.pieces = []  # its memory is needed only until it is joined
         try:
+            payload = await self._join(pieces)
+            del pieces
             await self._store.put_snapshot(
-                Snapshot(shard.shard_id, running.seq, shard.epoch, running.payload)
+                Snapshot(shard.shard_id, running.seq, shard.epoch, payload)
             )
             shard.snapshot_seq = running.seq
             shard.older_snapshot_needs_seq = shard.snapshot_needs_seq

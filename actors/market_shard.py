@@ -266,10 +266,10 @@ class MarketShard(Shard):
         """Copy what changes now, between two batches; it is encoded a piece a turn."""
         self._capture = snapshot.capture(self.market)
 
-    def copy_some(self, entities: int) -> bytes | None:
+    def copy_some(self, monotonic_ns: Callable[[], int], until_ns: int) -> list[bytes] | None:
         capture, self._capture = self._capture, None
         assert capture is not None
-        return capture()
+        return [capture()]
 
 
 def account_of(item: Any) -> int:

@@ -108,8 +108,11 @@ class Shard:
         """Start copying the state as it is now, between two batches."""
         raise NotImplementedError
 
-    def copy_some(self, entities: int) -> bytes | None:
-        """Copy some more entities; return the kind's payload when all are copied."""
+    def copy_some(self, monotonic_ns: Callable[[], int], until_ns: int) -> list[bytes] | None:
+        """Copy more until the clock says `until_ns`, and at least one entity.
+
+        Return the kind's payload, in pieces to be joined, when all are copied.
+        """
         raise NotImplementedError
 
     def resume_window(self, head_seq: int) -> None:

@@ -1,10 +1,12 @@
 """What a snapshot of a shard keeps besides the state of its entities."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from actors.batch import encode
+
+_NO_BYTES = encode(b"")
 
 
 def needed_from(seq: int, lanes: Mapping[str, tuple[int, int, int]]) -> int:
@@ -27,8 +29,15 @@ class ShardSnapshot(msgspec.Struct, frozen=True, array_like=True):
     payload: bytes
 
 
-def encode_shard_state(header: ShardHeader, payload: bytes) -> bytes:
-    return encode(ShardSnapshot(header.watermarks, header.holes, header.lanes, payload))
+def shard_state_pieces(header: ShardHeader, payload: Sequence[bytes]) -> list[bytes]:
+    """Return what an encoded ShardSnapshot is when joined; `payload` is in pieces, too.
+
+    It may be a hundred megabytes: so it is copied only once, and where no one waits for it.
+    """
+    head = encode(ShardSnapshot(header.watermarks, header.holes, header.lanes, b""))
+    assert head.endswith(_NO_BYTES)  # the payload comes last, and is empty yet
+    size = sum(map(len, payload))
+    return [head.removesuffix(_NO_BYTES), b"\xc6" + size.to_bytes(4, "big"), *payload]
 
 
 decode_shard_state = msgspec.msgpack.Decoder(ShardSnapshot).decode

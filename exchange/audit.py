@@ -169,7 +169,7 @@ def _check_account(shard: AccountShardView, account: Account) -> Iterator[Findin
                     "needed": _hold_due(order),
                 },
             )
-    for order in account.closed.values():
+    for order in account.closed_orders():
         if order.hold_left:
             yield Finding(
                 "closed_order_holds",

@@ -6,6 +6,7 @@ What is on its way to a market is answered by the market. Called after the event
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from exchange.account.closed import find_by_client_id, find_by_id
 from exchange.account.commands import AccountCommand, ReadAccount, ReadKind, ReplaceOrder
 from exchange.account.events import AccountEvent, Deposited, RequestRefused, Withdrawn
 from exchange.account.state import (
@@ -14,6 +15,7 @@ from exchange.account.state import (
     Amend,
     Cancel,
     Known,
+    OrderIndex,
     Refusal,
     Replace,
     Transfer,
@@ -37,6 +39,7 @@ from exchange.orders import ExpiryReason, OrderState, OrderStatus
 from exchange.reject import RejectReason
 
 _PENDING: Final = OrderStatus.PENDING
+_NO_ORDERS: Final = OrderIndex()
 
 
 def answer(
@@ -88,15 +91,19 @@ def _balances(account: Account, command: ReadAccount, _shard: str, _seq: int) ->
 
 def _order(account: Account, command: ReadAccount, shard: str, seq: int) -> Answer:
     index = account.index.get(command.symbol)
-    if index is None:
-        return Orders(command.request_id, (), shard, seq)
+    if index is None:  # of this market no order was ever accepted, or none is kept
+        index = _NO_ORDERS
     if command.order_id:
         order = index.by_id.get(command.order_id)
+        if order is None:
+            order = find_by_id(account, command.symbol, command.order_id)
         expected = command.client_order_id
         if order is not None and expected and order.client_order_id != expected:
             return Refused(command.request_id, RejectReason.ORDER_ID_MISMATCH)
     else:
         order = index.by_client_id.get(command.client_order_id)
+        if order is None:
+            order = find_by_client_id(account, command.symbol, command.client_order_id)
     found = (order.as_state(),) if order is not None else ()
     return Orders(command.request_id, found, shard, seq)
 
@@ -174,7 +181,7 @@ def _placed(order: AccountOrder, request_id: int) -> OrderPlaced:
         0,  # all that the market said of it until then is folded in
         order.symbol,
         order.order_id,
-        order.placed_client_order_id,
+        order.placed_client_order_id or order.client_order_id,
         status,
         expiry_reason,
         lots,
@@ -199,7 +206,7 @@ def _after_first_pass(order: AccountOrder, taken_lots: int) -> tuple[OrderStatus
 def _canceled(account: Account, cancel: Cancel, request_id: int, is_synced: bool) -> Answer | None:
     orders: list[OrderState] = []
     for order_ref in cancel.order_refs:
-        order = account.closed.get(order_ref)
+        order = account.closed_order(order_ref)
         if order is not None:
             orders.append(order.as_state())
     if not orders:
@@ -231,7 +238,7 @@ def _replaced(
     order = account.order(replace.order_ref)
     if order is None or not _is_complete(order, is_synced):
         return None
-    canceled = account.closed.get(replace.canceled_ref)
+    canceled = account.closed_order(replace.canceled_ref)
     cancel_reason = RejectReason.NONE if canceled is not None else RejectReason.UNKNOWN_ORDER
     is_placed = order.status != OrderStatus.REJECTED
     was_attempted = order.reject_reason is not RejectReason.REPLACE_NOT_ATTEMPTED

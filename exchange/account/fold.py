@@ -21,6 +21,7 @@ from exchange.account.events import (
     Withdrawn,
 )
 from exchange.account.state import (
+    EXPIRY_GRAIN_NS,
     RETENTION_NS,
     Account,
     AccountOrder,
@@ -28,10 +29,10 @@ from exchange.account.state import (
     AssetBalance,
     Cancel,
     Known,
-    OrderIndex,
     Refusal,
     Replace,
     Transfer,
+    encode_order,
     is_amount_used,
 )
 from exchange.answers import Fill
@@ -55,8 +56,10 @@ _FILLED: Final = OrderStatus.FILLED
 _REJECTED: Final = OrderStatus.REJECTED
 _NO_EXPIRY: Final = ExpiryReason.NONE
 _NO_REASON: Final = RejectReason.NONE
-# An event adds at most two expiries, so forgetting this many keeps up, and none takes long.
+# An event adds at most one request and two closed orders, so forgetting this many of each keeps
+# up, and none takes long.
 _FORGET_PER_EVENT_MAX: Final = 4
+_KEEP_NS: Final = RETENTION_NS + EXPIRY_GRAIN_NS
 
 
 def evolve(account: Account, event: AccountEvent | MarketToAccount) -> None:
@@ -127,8 +130,7 @@ def _add_order(account: Account, event: OrderSubmitted, hold_needed: int) -> Non
         amount,
         hold_needed,
         event.hold_per_lot,
-        event.identity,
-        client_order_id,
+        "",
         _NO_REASON,
         None,
     )
@@ -193,9 +195,7 @@ def _accepted(account: Account, event: OrderAccepted) -> None:
     order.order_id = event.order_id
     order.status = _NEW
     order.created_at_ns = order.updated_at_ns = event.at_ns
-    index = account.index.get(event.symbol)
-    if index is None:
-        index = account.index[event.symbol] = OrderIndex()
+    index = account.index.get(event.symbol) or account.index_of(event.symbol)
     index.add(order)
     account.user_seq += 1
     _advance(account, event.at_ns)
@@ -303,7 +303,7 @@ def _closed(account: Account, event: OrderClosed) -> None:
 
 def _already_filled(account: Account, event: OrderClosed) -> None:
     """A market order by amount may have ended by its last fill here before the market says so."""
-    order = account.closed.get(event.order_ref)
+    order = account.closed_order(event.order_ref)
     if (
         order is None
         or order.order_id != event.order_id
@@ -325,6 +325,8 @@ def _amended(account: Account, event: OrderAmended) -> None:
     _release(account, order, released)
     index = account.index[order.symbol]
     index.rename(order)
+    if not order.placed_client_order_id:
+        order.placed_client_order_id = order.client_order_id
     order.quantity_lots = event.new_quantity_lots
     order.client_order_id = event.new_client_order_id
     order.updated_at_ns = event.at_ns
@@ -350,15 +352,26 @@ def _release(account: Account, order: AccountOrder, amount: int) -> None:
 
 
 def _close(account: Account, order: AccountOrder, status: OrderStatus, at_ns: int) -> None:
-    """End the order: the last unit of its hold is released, and it is kept for reads a while."""
+    """End the order: the last unit of its hold is released, and it is kept for reads a while.
+
+    Nothing may change the order after this: what is kept is its bytes.
+    """
     if order.hold_left:
         _release(account, order, order.hold_left)
     order.status = status
     order_ref = order.order_ref
     del account.orders[order_ref]
-    account.closed[order_ref] = order
+    if order.order_id:  # else it was rejected and never in the index
+        account.index[order.symbol].remove(order)
+    account.closed[order_ref] = encode_order(order)
+    account.closed_queue.append(order_ref)
+    account.just_closed = order
     _advance(account, at_ns)
-    account.expiries.append((account.updated_at_ns + RETENTION_NS, order_ref))
+    expiries = account.expiries
+    if expiries and expiries[-1][0] - RETENTION_NS > account.updated_at_ns:
+        expiries[-1][2] += 1
+    else:
+        expiries.append([account.updated_at_ns + _KEEP_NS, 0, 1])
 
 
 def _remember(account: Account, identity: bytes, known: Known, at_ns: int) -> None:
@@ -366,7 +379,12 @@ def _remember(account: Account, identity: bytes, known: Known, at_ns: int) -> No
         raise InvariantError(account_id=account.account_id, identity=identity)
     _advance(account, at_ns)
     account.identities[identity] = known
-    account.expiries.append((account.updated_at_ns + RETENTION_NS, identity))
+    account.identity_queue.append(identity)
+    expiries = account.expiries
+    if expiries and expiries[-1][0] - RETENTION_NS > account.updated_at_ns:
+        expiries[-1][1] += 1
+    else:
+        expiries.append([account.updated_at_ns + _KEEP_NS, 1, 0])
 
 
 def _advance(account: Account, at_ns: int) -> None:
@@ -378,16 +396,16 @@ def _advance(account: Account, at_ns: int) -> None:
     expiries = account.expiries
     if not expiries or expiries[0][0] > at_ns:
         return
-    for _ in range(_FORGET_PER_EVENT_MAX):
-        if not expiries or expiries[0][0] > at_ns:
-            return
-        _, forgotten = expiries.popleft()
-        if isinstance(forgotten, int):
-            order = account.closed.pop(forgotten)
-            if order.order_id:  # else it was rejected and never in the index
-                account.index[order.symbol].remove(order)
-        else:
-            del account.identities[forgotten]
+    expiry = expiries[0]
+    _, identities, closed = expiry
+    expiry[1] = max(identities - _FORGET_PER_EVENT_MAX, 0)
+    for _ in range(identities - expiry[1]):
+        del account.identities[account.identity_queue.popleft()]
+    expiry[2] = max(closed - _FORGET_PER_EVENT_MAX, 0)
+    for _ in range(closed - expiry[2]):
+        del account.closed[account.closed_queue.popleft()]
+    if not (expiry[1] or expiry[2]):
+        expiries.popleft()
 
 
 def _balance(account: Account, asset: str) -> AssetBalance:

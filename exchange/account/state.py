@@ -1,10 +1,13 @@
 """What one account is: balances, orders, and the requests it remembers. Only fold.py writes it.
 
 Bounds: identities_max requests within RETENTION_NS (decider.py refuses beyond), open orders as many
-as the markets allow, closed orders at most those that closed within RETENTION_NS.
+as the markets allow, closed orders at most those that closed within RETENTION_NS and a second. They
+are the many: so a closed order is kept as its bytes, which cost neither the garbage collector nor a
+snapshot anything, and only open orders are indexed.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +19,8 @@ from exchange.reject import RejectReason
 
 # The longest recvWindow (60 s) and 60 s more: a request that old is refused by its timestamp.
 RETENTION_NS: Final = 120 * 10**9
+# What comes within this time is forgotten at one time: so an expiry is one for many, not one each.
+EXPIRY_GRAIN_NS: Final = 10**9
 IDENTITIES_MAX: Final = 200_000
 CANCEL_IDENTITIES_MAX: Final = 250_000  # who is overloaded must still be able to cancel
 
@@ -30,7 +35,7 @@ class AssetBalance:
     held: int = 0
 
 
-class AccountOrder(OrderState):
+class AccountOrder(OrderState, gc=False):
     """The account's view of one order: what clients see, and what it holds."""
 
     hold_asset: str
@@ -38,8 +43,7 @@ class AccountOrder(OrderState):
     hold_left: int  # minor units of hold_asset still held for it
     hold_needed: int  # what it must hold when it is accepted
     hold_per_lot: int  # minor units of hold_asset each lot needs; 0 when held by quote amount
-    identity: bytes
-    placed_client_order_id: str  # the id it came with; an amend may change client_order_id
+    placed_client_order_id: str  # the id it came with, once an amend changed it; before ""
     reject_reason: RejectReason
     fills: list[Fill] | None  # its fills as taker; bounded by the orders resting in one market
 
@@ -90,6 +94,19 @@ def is_amount_used(side: Side, rest: int, fill_lots: int, fill_quote: int) -> bo
     return rest == 0
 
 
+decode_order = msgspec.msgpack.Decoder(AccountOrder).decode
+
+_encode_into: Final = msgspec.msgpack.Encoder().encode_into
+_scratch: Final = bytearray(1024)
+
+
+def encode_order(order: AccountOrder) -> bytes:
+    """Return the order as bytes, to be kept in number."""
+    # By way of a buffer: what an encoder returns takes half as much room again as it is long.
+    _encode_into(order, _scratch)
+    return bytes(_scratch)
+
+
 class Refusal(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """The account refused the request."""
 
@@ -132,19 +149,17 @@ Known = int | Refusal | Transfer | Cancel | Amend | Replace
 
 
 class OrderIndex:
-    """Finds the accepted orders of one market, open and closed, for reads. Derived, not state."""
+    """Finds the open orders of one market that it has accepted. Derived, not state."""
 
     __slots__ = ("by_client_id", "by_id")
 
     def __init__(self) -> None:
         self.by_id: dict[int, AccountOrder] = {}
-        self.by_client_id: dict[str, AccountOrder] = {}  # the newest with that id
+        self.by_client_id: dict[str, AccountOrder] = {}  # a market has each open id once
 
     def add(self, order: AccountOrder) -> None:
         self.by_id[order.order_id] = order
-        newest = self.by_client_id.setdefault(order.client_order_id, order)
-        if newest.order_ref < order.order_ref:
-            self.by_client_id[order.client_order_id] = order
+        self.by_client_id[order.client_order_id] = order
 
     def remove(self, order: AccountOrder) -> None:
         del self.by_id[order.order_id]
@@ -163,19 +178,53 @@ class Account:
     account_id: int
     balances: dict[str, AssetBalance] = field(default_factory=dict)
     orders: dict[int, AccountOrder] = field(default_factory=dict)  # by order_ref, pending and open
-    closed: dict[int, AccountOrder] = field(default_factory=dict)
-    identities: dict[bytes, Known] = field(default_factory=dict)
-    # (when, what): an identity (bytes) or a closed order's ref (int), in the order of time.
-    expiries: deque[tuple[int, bytes | int]] = field(default_factory=deque)
+    # By order_ref, in the order of closing: what encode_order made of it.
+    closed: dict[int, bytes] = field(default_factory=dict)
+    identities: dict[bytes, Known] = field(default_factory=dict)  # oldest first
+    # [when, identities, closed orders]: so many of the oldest of each are forgotten then.
+    expiries: deque[list[int]] = field(default_factory=deque)
     next_order_ref: int = 1
     user_seq: int = 0  # of the last numbered user event
     is_frozen: bool = False
     updated_at_ns: int = 0  # the latest time of any event: the account's clock
+    # Derived, not state. The queues hold the keys of their dicts: the front of a dict that is
+    # emptied from there is found only by passing over all that is gone.
     index: dict[str, OrderIndex] = field(default_factory=dict, compare=False, repr=False)
+    identity_queue: deque[bytes] = field(default_factory=deque, compare=False, repr=False)
+    closed_queue: deque[int] = field(default_factory=deque, compare=False, repr=False)
+    just_closed: AccountOrder | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.identity_queue.extend(self.identities)
+        self.closed_queue.extend(self.closed)
+        for order in self.orders.values():
+            if order.order_id:
+                self.index_of(order.symbol).add(order)
+
+    def index_of(self, symbol: str) -> OrderIndex:
+        """Return the index of one market's open orders; a new one, kept, if there is none."""
+        index = self.index.get(symbol)
+        if index is None:
+            index = self.index[symbol] = OrderIndex()
+        return index
 
     def order(self, order_ref: int) -> AccountOrder | None:
         """Return the order, open or closed; None when unknown or forgotten."""
-        return self.orders.get(order_ref) or self.closed.get(order_ref)
+        return self.orders.get(order_ref) or self.closed_order(order_ref)
+
+    def closed_order(self, order_ref: int) -> AccountOrder | None:
+        """Return the closed order, to be read only; None when open, unknown or forgotten."""
+        data = self.closed.get(order_ref)
+        if data is None:
+            return None
+        just_closed = self.just_closed
+        if just_closed is not None and just_closed.order_ref == order_ref:
+            return just_closed
+        return decode_order(data)
+
+    def closed_orders(self) -> Iterator[AccountOrder]:
+        """Yield copies of the closed orders that are still kept, in the order of closing."""
+        return map(decode_order, self.closed.values())
 
     def available(self, asset: str) -> int:
         """Return the free minor units of `asset`."""

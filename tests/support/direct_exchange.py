@@ -364,7 +364,7 @@ class DirectExchange:
 
     def _remember(self, account: Account, event: Any) -> None:
         """Write history as a projection would."""
-        for order in [*account.orders.values(), *account.closed.values()]:
+        for order in [*account.orders.values(), *account.closed_orders()]:
             if order.order_id:
                 key = (account.account_id, order.symbol, order.order_id)
                 self.cold.found_orders[key] = order.as_state()

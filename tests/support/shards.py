@@ -296,7 +296,7 @@ def check_holds(account: Account) -> None:
     for order in account.orders.values():
         assert order.hold_left >= 0
         held[order.hold_asset] = held.get(order.hold_asset, 0) + order.hold_left
-    assert all(order.hold_left == 0 for order in account.closed.values())
+    assert all(order.hold_left == 0 for order in account.closed_orders())
     for asset, balance in account.balances.items():
         assert balance.available >= 0
         assert balance.held == held.get(asset, 0)

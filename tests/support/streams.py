@@ -81,10 +81,9 @@ class StreamedExchange:
             assert outcome is None
         self._open = {}
         for account_id, account in self.accounts.items():
-            for orders in (account.orders, account.closed):
-                for order in orders.values():
-                    if order.order_id:
-                        self.orders[account_id, order.order_id] = order.as_state()
+            for order in [*account.orders.values(), *account.closed_orders()]:
+                if order.order_id:
+                    self.orders[account_id, order.order_id] = order.as_state()
 
     def trade_at_random(self, steps: int, flush_every: int = 5) -> None:
         """Orders of all kinds, cancels and amends of random accounts around one price."""

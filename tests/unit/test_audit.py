@@ -7,6 +7,7 @@ import pytest
 
 from exchange.account.decider import evolve
 from exchange.account.events import Deposited
+from exchange.account.state import encode_order
 from exchange.audit import audit
 from exchange.market.events import TradeExecuted
 from exchange.money import UNIT
@@ -175,6 +176,8 @@ def test_a_negative_balance_is_found_even_when_the_sum_is_right() -> None:
 
 def test_a_closed_order_that_still_holds_is_found() -> None:
     exchange = traded_exchange()
-    filled = next(iter(exchange.account(2).closed.values()))
+    account = exchange.account(2)
+    filled = next(account.closed_orders())
     filled.hold_left = 1
+    account.closed[filled.order_ref] = encode_order(filled)
     assert codes(exchange) == {"closed_order_holds"}

@@ -8,7 +8,7 @@ import pytest
 from exchange.account.commands import AmendOrder, CancelOrder, ReplaceOrder
 from exchange.account.decider import evolve
 from exchange.account.events import Withdrawn
-from exchange.account.state import RETENTION_NS
+from exchange.account.state import EXPIRY_GRAIN_NS, RETENTION_NS, AccountOrder, decode_order
 from exchange.errors import InvariantError
 from exchange.market.events import OrderAccepted, OrderClosed, OrderRejected, TradeExecuted
 from exchange.money import UNIT
@@ -48,6 +48,11 @@ def place(exchange: Exchange, *arguments: Any, **options: Any) -> int:
     exchange.command(command)
     exchange.run()
     return exchange.account(command.account_id).next_order_ref - 1
+
+
+def closed(exchange: Exchange, account_id: int, order_ref: int) -> AccountOrder:
+    """Return the order from the bytes that are kept of it."""
+    return decode_order(exchange.account(account_id).closed[order_ref])
 
 
 def last(exchange: Exchange, kind: Any) -> Any:
@@ -91,7 +96,7 @@ def test_a_market_order_by_amount_keeps_its_hold_until_it_ends(exchange: Exchang
     before = len(exchange.shards[0].user_events)
     order_ref = place(exchange, 2, BUY, 0, 0, order_type=OrderType.MARKET, quote_amount=amount)
     assert balance(exchange, 2, "USDT") == (5 - amount, 0)
-    order = exchange.account(2).closed[order_ref]
+    order = closed(exchange, 2, order_ref)
     assert (order.status, order.executed_lots) == (OrderStatus.FILLED, 3)
     mine: list[Any] = [
         event
@@ -109,13 +114,13 @@ def test_a_market_sell_by_amount_frees_the_lots_it_did_not_need(exchange: Exchan
     place(exchange, 1, BUY, 100, 5)
     amount = 250 * TICK_LOT
     order_ref = place(exchange, 2, SELL, 0, 0, order_type=OrderType.MARKET, quote_amount=amount)
-    assert exchange.account(2).closed[order_ref].executed_lots == 2
+    assert closed(exchange, 2, order_ref).executed_lots == 2
     assert balance(exchange, 2, "BTC") == (-2 * LOT, 0)
 
 
 def test_a_market_order_without_a_price_ends_and_moves_nothing(exchange: Exchange) -> None:
     order_ref = place(exchange, 2, BUY, 0, 3, order_type=OrderType.MARKET)
-    order = exchange.account(2).closed[order_ref]
+    order = closed(exchange, 2, order_ref)
     assert order.status is OrderStatus.EXPIRED
     assert order.expiry_reason is ExpiryReason.INSUFFICIENT_LIQUIDITY
     assert balance(exchange, 2, "USDT") == (0, 0)
@@ -130,7 +135,7 @@ def test_an_expired_rest_is_freed(exchange: Exchange) -> None:
 def test_a_rejected_order_frees_all(exchange: Exchange) -> None:
     place(exchange, 1, BUY, 100, 1, client_order_id="same")
     order_ref = place(exchange, 1, BUY, 100, 1, client_order_id="same")
-    assert exchange.account(1).closed[order_ref].status is OrderStatus.REJECTED
+    assert closed(exchange, 1, order_ref).status is OrderStatus.REJECTED
     assert balance(exchange, 1, "USDT")[1] == 100 * TICK_LOT
 
 
@@ -207,7 +212,7 @@ def test_requests_and_closed_orders_are_forgotten_after_two_minutes(exchange: Ex
     exchange.now_ns += RETENTION_NS - 1_000_000
     exchange.deposit(1, "USDT", 1)
     assert order_ref in account.closed
-    exchange.now_ns += 2_000_000
+    exchange.now_ns += EXPIRY_GRAIN_NS + 2_000_000
     for _ in range(3):
         exchange.deposit(1, "USDT", 1)
     assert order_ref not in account.closed
