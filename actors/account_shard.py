@@ -34,6 +34,7 @@ from exchange.reject import RejectReason
 from storage.codec import decode_account_entry
 from supervision.process import Behaviour
 
+ENCODED_AT_ONCE_MAX = 32  # requests and closed orders of an account: some microseconds
 RESUME_WINDOW_EVENTS = 20_000  # of the stream's end: from these they are rebuilt in recovery
 
 decode_command = msgspec.msgpack.Decoder(AccountCommand).decode
@@ -96,7 +97,9 @@ class AccountShard(Shard):
         self.feeds = UserFeeds(self)
         self._resume_from_seq = 0
         self._uncopied: dict[int, Account] | None = None  # what a running snapshot has yet to copy
-        self._copied: dict[int, bytes] = {}  # account -> as it was when the snapshot began
+        # Account -> as it was when the snapshot began, encoded or to be encoded.
+        self._copied: dict[int, bytes] = {}
+        self._captured: dict[int, snapshot.Capture] = {}
         self._copied_ledger = b""
 
     # ---------------------------------------------------------------- recovery
@@ -238,13 +241,19 @@ class AccountShard(Shard):
     # ---------------------------------------------------------------- snapshots
 
     def before_change(self, account: Account) -> None:
-        """A running snapshot must copy the account as it was."""
+        """A running snapshot must copy the account as it was. All busy ones may do so at once."""
         uncopied = self._uncopied
         if uncopied is not None and uncopied.pop(account.account_id, None) is not None:
-            self._copied[account.account_id] = snapshot.encode(account)
+            if len(account.identities) + len(account.closed) > ENCODED_AT_ONCE_MAX:
+                self._captured[account.account_id] = snapshot.Capture(account)
+            else:
+                self._copied[account.account_id] = snapshot.encode(account)
 
     def begin_snapshot(self) -> None:
         """Start copying the state as it is now, between two batches."""
+        for capture in self._captured.values():
+            capture.drop()
+        self._captured = {}
         self._copied = {}
         self._copied_ledger = snapshot.encode_ledger(self.ledger)
         self._uncopied = dict(self.accounts)
@@ -253,13 +262,17 @@ class AccountShard(Shard):
         """Copy more accounts; return the pieces of the payload when it is complete."""
         uncopied = self._uncopied
         assert uncopied is not None
-        copied = self._copied
-        while uncopied:
-            account_id, account = uncopied.popitem()
-            copied[account_id] = snapshot.encode(account)
+        copied, captured = self._copied, self._captured
+        while captured or uncopied:
+            if captured:  # first: they keep what their accounts forget
+                account_id, capture = captured.popitem()
+                copied[account_id] = capture.encode()
+            else:
+                account_id, account = uncopied.popitem()
+                copied[account_id] = snapshot.encode(account)
             if monotonic_ns() >= until_ns:
                 break
-        if uncopied:
+        if captured or uncopied:
             return None
         self._uncopied = None
         self._copied = {}

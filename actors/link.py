@@ -25,6 +25,7 @@ from actors.wire import AnyItem, Frame, encode_frame
 from exchange.errors import InvariantError
 
 RESEND_AFTER_NS_MAX = 2_000_000_000
+INTRODUCE_AFTER_NS = 20_000_000  # again, while not answered; doubles
 ACK_DELAY_NS = 2_000_000  # an acknowledgement waits so long for data to travel with
 FRAME_BYTES_MAX = 1024 * 1024  # larger frames are halved; one message may take a frame of its own
 
@@ -107,7 +108,7 @@ class Link:
         self._stash: dict[int, Frame] = {}  # at most `window`: arrived before their turn
         self._resend_after_ns = resend_after_ns
         self._resend_interval_ns = resend_after_ns  # doubles while nothing is acknowledged
-        self._introduce_interval_ns = resend_after_ns
+        self._introduce_interval_ns = INTRODUCE_AFTER_NS
         self._resend_at_ns = 0  # meaningful while something is unacknowledged
         self._waiting_since_ns = -1  # for credit; -1: not waiting
 
@@ -295,8 +296,8 @@ class Link:
         self._peer_incarnation = frame.incarnation
         self._is_known_to_peer = False
         self._owes_frame = True
-        self._introduce_at_ns = now_ns + self._resend_after_ns  # should that frame be lost
-        self._introduce_interval_ns = self._resend_after_ns
+        self._introduce_at_ns = now_ns + INTRODUCE_AFTER_NS  # should that frame be lost
+        self._introduce_interval_ns = INTRODUCE_AFTER_NS
         if was_known:
             self._seq = self._received = self._durable = self._ack_sent = 0
             self._delayed_since_ns = -1

@@ -54,6 +54,7 @@ class ShardHost(HostLoop):
         self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
         self._recovering: set[str] = set()
+        self._announcements: dict[tuple[str, str], None] = {}  # (peer, shard): to be told
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         has_accounts = spec.name in placement.account_hosts
         self.follower = Follower(self.core, feed="quotes" if has_accounts else "")
@@ -143,8 +144,7 @@ class ShardHost(HostLoop):
                 log.warning("store_unavailable", shard=shard_id, error=str(error), again_s=delay_s)
                 await asyncio.sleep(delay_s)
         self._recovering.discard(shard_id)
-        for link in self.core.links.values():
-            link.put(wire.ShardServing(shard_id))
+        self._announcements.update(dict.fromkeys((peer, shard_id) for peer in self.core.links))
         self.turn_soon()
 
     async def _rebuild(self, shard: Shard, entity: int) -> None:
@@ -197,6 +197,10 @@ class ShardHost(HostLoop):
     # ---------------------------------------------------------------- time and end
 
     def ticked(self) -> None:
+        for peer, shard_id in list(self._announcements):
+            link = self.core.links.get(peer)
+            if link is None or link.put(wire.ShardServing(shard_id)):
+                del self._announcements[peer, shard_id]  # else the link is full: again next time
         self.follower.tick()
         running = self.journal.step()
         if running is not None:

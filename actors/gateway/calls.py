@@ -53,6 +53,7 @@ class Call:
         "has_placed",
         "id",
         "identity",
+        "is_asked",
         "method",
         "params",
         "port",
@@ -75,6 +76,7 @@ class Call:
         self.request_id = 0  # 0 until it waits for an answer (pending.py)
         self.shard = ""  # of the account
         self.texts: MarketTexts | None = None  # of the market that it is about
+        self.is_asked = False  # its account was asked for the outcome
         self.has_placed = False  # an order: the response tells the counts of orders
         self.command: PendingCommand | None = None
         self.detail = ""  # what the answer needs besides the command: ACK, RESULT or FULL

@@ -121,6 +121,7 @@ class Gateway:
 
     def on_account_host_changed(self, shard: str) -> None:
         """The shard has a new owner or host: ask it for the user events again."""
+        self.pending.ask_shard(shard)
         index = int(shard.removeprefix("account/"))
         self.user_data.resubscribe(self.backend.account_shards, index, self.now_ns())
 

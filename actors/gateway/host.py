@@ -132,7 +132,9 @@ class GatewayHost(HostLoop):
         if shard.startswith("account/"):
             self.gateway.on_account_host_changed(shard)
         elif shard.startswith("market/"):
-            self.follow_market(shard.removeprefix("market/"))
+            symbol = shard.removeprefix("market/")
+            self.follow_market(symbol)
+            self.gateway.pending.ask_market(symbol)
 
     def _on_peer_restarted(self, peer: str) -> None:
         for number in range(self.account_shards):

@@ -60,8 +60,11 @@ class PendingCalls:
         """Return the call that `answer` ends; None if it ends none (late, twice, or not yet)."""
         if type(answer) is OutcomePending:
             waiting = self._calls.get(answer.request_id)
-            if waiting is not None and not answer.is_known:
-                self._submit_again(waiting)
+            if waiting is not None:
+                if not answer.is_known:
+                    self._submit_again(waiting)
+                elif not waiting.is_asked:
+                    self._ask(waiting)  # the request came before: what became of it?
             return None
         call = self._calls.pop(answer.request_id, None)
         if call is None:
@@ -86,6 +89,18 @@ class PendingCalls:
             call.after_ns = now_ns + self._ask_after_ns
             checks.append(call)
 
+    def ask_shard(self, shard: str) -> None:
+        """The account shard was recovered: what it had not answered it may have forgotten."""
+        for call in list(self._calls.values()):
+            if call.shard == shard:
+                self._ask(call)
+
+    def ask_market(self, symbol: str) -> None:
+        """The market was recovered: answers to what it had obeyed may be lost."""
+        for call in list(self._calls.values()):
+            if call.texts is not None and call.texts.symbol == symbol:
+                self._ask(call)
+
     def forget_port(self, port: object) -> None:
         """Drop what a closed connection waited for; called seldom."""
         gone = [call for call in self._calls.values() if call.port is port]
@@ -94,6 +109,7 @@ class PendingCalls:
 
     def _ask(self, call: Call) -> None:
         command = call.command
+        call.is_asked = True
         if type(command) is ReadAccount:
             self._submit_again(call)
             return

@@ -52,8 +52,8 @@ def answer(
     """Return the answer to `command` that decided `events`; None when the market answers.
 
     `shard` is the account's, `seq` the position of its stream that the answer reflects. A repeated
-    command gets the first answer if that is certain here, else None: its sender asks for the
-    outcome (ReadKind.OUTCOME).
+    command gets the first answer if that is certain here, else OutcomePending: its sender asks for
+    the outcome (ReadKind.OUTCOME), which waits for the market.
     """
     if events:
         return _of_event(account, command, events[0])
@@ -63,7 +63,8 @@ def answer(
     known = account.identities.get(request.identity)
     if known is None:
         return None
-    return _outcome(account, known, request.request_id, is_synced=False)
+    outcome = _outcome(account, known, request.request_id, is_synced=False)
+    return outcome or OutcomePending(request.request_id, True, shard, seq)
 
 
 def _of_event(account: Account, command: AccountCommand, event: AccountEvent) -> Answer | None:

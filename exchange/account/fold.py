@@ -6,6 +6,7 @@ account raises InvariantError before anything was changed by it for that side.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, Final
 
 from exchange.account.events import (
@@ -294,8 +295,10 @@ def _closed(account: Account, event: OrderClosed) -> None:
     order.updated_at_ns = event.at_ns
     known = account.identities.get(event.identity) if event.identity else None
     if type(known) is Cancel:
+        _before_change(account, event.identity, known)
         known.order_refs.append(event.order_ref)
     elif type(known) is Replace:
+        _before_change(account, event.identity, known)
         known.canceled_ref = event.order_ref
     account.user_seq += 1
     _close(account, order, event.status, event.at_ns)
@@ -333,6 +336,7 @@ def _amended(account: Account, event: OrderAmended) -> None:
     index.add(order)
     known = account.identities.get(event.identity)
     if type(known) is Amend:
+        _before_change(account, event.identity, known)
         known.orig_client_order_id = event.orig_client_order_id
         known.order = order.as_state()
     account.user_seq += 1
@@ -387,6 +391,12 @@ def _remember(account: Account, identity: bytes, known: Known, at_ns: int) -> No
         expiries.append([account.updated_at_ns + _KEEP_NS, 1, 0])
 
 
+def _before_change(account: Account, identity: bytes, known: Cancel | Replace | Amend) -> None:
+    trace = account.trace
+    if trace is not None and identity not in trace.changed:
+        trace.changed[identity] = deepcopy(known)
+
+
 def _advance(account: Account, at_ns: int) -> None:
     """Move the account's clock on, never back, and forget what is old by it."""
     if at_ns > account.updated_at_ns:
@@ -396,14 +406,20 @@ def _advance(account: Account, at_ns: int) -> None:
     expiries = account.expiries
     if not expiries or expiries[0][0] > at_ns:
         return
-    expiry = expiries[0]
+    expiry, trace = expiries[0], account.trace
     _, identities, closed = expiry
     expiry[1] = max(identities - _FORGET_PER_EVENT_MAX, 0)
     for _ in range(identities - expiry[1]):
-        del account.identities[account.identity_queue.popleft()]
+        identity = account.identity_queue.popleft()
+        known = account.identities.pop(identity)
+        if trace is not None:
+            trace.identities.append((identity, known))
     expiry[2] = max(closed - _FORGET_PER_EVENT_MAX, 0)
     for _ in range(closed - expiry[2]):
-        del account.closed[account.closed_queue.popleft()]
+        order_ref = account.closed_queue.popleft()
+        data = account.closed.pop(order_ref)
+        if trace is not None:
+            trace.closed.append((order_ref, data))
     if not (expiry[1] or expiry[2]):
         expiries.popleft()
 

@@ -172,6 +172,15 @@ class OrderIndex:
 
 
 @dataclass(slots=True)
+class Trace:
+    """What the large parts of an account lost since it was captured (snapshot.Capture)."""
+
+    closed: list[tuple[int, bytes]] = field(default_factory=list)  # forgotten, oldest first
+    identities: list[tuple[bytes, Known]] = field(default_factory=list)  # the same
+    changed: dict[bytes, Known] = field(default_factory=dict)  # requests as they were before
+
+
+@dataclass(slots=True)
 class Account:
     """One account. An order is in `orders` until it closes, then in `closed` until forgotten."""
 
@@ -193,6 +202,7 @@ class Account:
     identity_queue: deque[bytes] = field(default_factory=deque, compare=False, repr=False)
     closed_queue: deque[int] = field(default_factory=deque, compare=False, repr=False)
     just_closed: AccountOrder | None = field(default=None, compare=False, repr=False)
+    trace: Trace | None = field(default=None, compare=False, repr=False)  # while it is captured
 
     def __post_init__(self) -> None:
         self.identity_queue.extend(self.identities)
