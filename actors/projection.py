@@ -21,7 +21,7 @@ from storage.ports import ColdStore, HotReader, StoreError
 
 log = get_logger(__name__)
 
-NICENESS: Final = 5  # trading gets the processor first
+NICENESS: Final = 15  # trading gets the processor first
 ANNOUNCE_EVERY_S: Final = 1.0
 BACK_OFF_S: Final = (0.1, 0.5, 2.0, 5.0)
 # Under load pages of the store are written less often for the same rows, so wait for more of them.

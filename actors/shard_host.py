@@ -33,6 +33,8 @@ from storage.ports import (
 
 log = structlog.get_logger(__name__)
 
+FOLLOW_AGAIN_S = 0.01
+DIRECTORY_WARNING_S = 5.0  # how often it is said that the directory is not known yet
 RECOVER_AGAIN_S = (0.05, 0.2, 1.0, 5.0)  # back-off while the store does not answer
 
 
@@ -88,22 +90,41 @@ class ShardHost(HostLoop):
     # ---------------------------------------------------------------- shards
 
     def open_shard(self, shard_id: str) -> None:
-        """Recover a shard that this host owns and does not run; at once if it is already on."""
-        if shard_id not in self._recovering:
+        """Recover a shard that this host owns and does not run, unless it is on already.
+
+        Not before the directory is known here: who sent it something sends it again.
+        """
+        if self.follower.is_synced and shard_id not in self._recovering:
             self._recovering.add(shard_id)
             self._spawn(self._recover(shard_id))
 
     async def recover_all(self) -> None:
-        """Recover every shard of this host, those the store knows and those it must have."""
+        """Recover every shard of this host, those the store knows and those it must have.
+
+        The directory comes first, and accounts wait until it is known here: they would refuse
+        for good what they have not heard of yet.
+        """
         known = [
-            s
-            for s in await self._store.shards()
-            if self.core.placement.host_of(s) == self.core.name
+            shard_id
+            for shard_id in await self._store.shards()
+            if self.core.placement.host_of(shard_id) == self.core.name
         ]
         always = self._placement.shards_of(self.core.name, self.config.hosts.account_shards)
         for shard_id in dict.fromkeys([*always, *known]):
+            if shard_id != DIRECTORY_SHARD:
+                await self._until_directory_known()
             self._recovering.add(shard_id)
             await self._recover(shard_id)
+
+    async def _until_directory_known(self) -> None:
+        waited_s = 0.0
+        while not self.follower.is_synced:
+            self.follower.follow()
+            self.turn_soon()
+            await asyncio.sleep(FOLLOW_AGAIN_S)
+            waited_s += FOLLOW_AGAIN_S
+            if waited_s % DIRECTORY_WARNING_S < FOLLOW_AGAIN_S:
+                log.warning("directory_unknown", waited_s=round(waited_s))
 
     def _open_markets(self) -> None:
         for symbol in self.follower.directory.instruments:

@@ -18,7 +18,7 @@ from actors.outbox import Lane
 from actors.placement import NodePlacement
 from actors.shard import Shard, ShardState
 from actors.transport.memory import Faults, MemoryNetwork
-from exchange.ids import market_shard
+from exchange.ids import DIRECTORY_SHARD, market_shard
 from storage.memory import MemoryHotStore
 from storage.ports import BatchRecord, OutcomeUnknownError, StoreError
 from tests.simulation.disks import KeptStreams
@@ -192,6 +192,8 @@ class World:
         """All hosts serve all their shards, and every message between shards is consumed."""
         if len(self.hosts) < len(self.disks):
             return False
+        if not all(host.has_opened for host in self.hosts.values()):
+            return False
         shards = self.serving_shards()
         return all(
             shard.state is ShardState.SERVING
@@ -210,6 +212,7 @@ class SimulatedHost:
         self.world = world
         self.name = name
         self.is_dead = False
+        self.has_opened = False
         self._is_turn_due = False
         self._rebuilds: list[tuple[Shard, int]] = []
         self.on_tick: Callable[[], None] = lambda: None
@@ -230,7 +233,7 @@ class SimulatedHost:
         self.journal = world.journal_type(self.core, self.store, world.snapshot_every_events)
         core = self.core
         core.on_shard_stopped = lambda shard, _error: self._recover_later(shard.shard_id)
-        core.on_shard_missing = self._open
+        core.on_shard_missing = self._open_missing
         core.on_batch_closed = self.journal.due
         core.on_refill = self._refill_later
         core.on_rebuild = lambda shard, entity: self._rebuilds.append((shard, entity))
@@ -242,15 +245,26 @@ class SimulatedHost:
 
     def start(self) -> None:
         self.transport.attach(self._on_message)
+        if self.name in self.world.disks and self._is_mine(DIRECTORY_SHARD):
+            self._open(DIRECTORY_SHARD)
+        self._tick()
+
+    def _open_all(self) -> None:
+        """The directory is known here: recover the shards that this host owns."""
+        self.has_opened = True
         if self.name in self.world.disks:
             known = [s for s in complete(self.store.shards()) if self._is_mine(s)]
             always = self.world.placement.shards_of(self.name, ACCOUNT_SHARDS)
             for shard_id in dict.fromkeys([*always, *known]):
-                self._open(shard_id)
-        self._tick()
+                if shard_id not in self.core.shards:
+                    self._open(shard_id)
 
     def _is_mine(self, shard_id: str) -> bool:
         return self.world.placement.host_of(shard_id) == self.name
+
+    def _open_missing(self, shard_id: str) -> None:
+        if self.follower.is_synced:
+            self._open(shard_id)
 
     def _open(self, shard_id: str) -> None:
         shard = self.world.shards.new(shard_id, self.core, self.follower, ACCOUNT_SHARDS)
@@ -317,6 +331,8 @@ class SimulatedHost:
         self.world.after(TICK_NS, self._tick)
         self.core.tick()
         self.follower.tick()
+        if self.follower.is_synced and not self.has_opened:
+            self._open_all()
         self.on_tick()
         if self.world.trims:
             self._project_some()
