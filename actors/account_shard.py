@@ -98,7 +98,7 @@ class AccountShard(Shard):
         self._resume_from_seq = 0
         self._uncopied: dict[int, Account] | None = None  # what a running snapshot has yet to copy
         # Account -> as it was when the snapshot began, encoded or to be encoded.
-        self._copied: dict[int, bytes] = {}
+        self._copied: dict[int, bytes | list[bytes]] = {}
         self._captured: dict[int, snapshot.Capture] = {}
         self._copied_ledger = b""
 
@@ -244,10 +244,13 @@ class AccountShard(Shard):
         """A running snapshot must copy the account as it was. All busy ones may do so at once."""
         uncopied = self._uncopied
         if uncopied is not None and uncopied.pop(account.account_id, None) is not None:
-            if len(account.identities) + len(account.closed) > ENCODED_AT_ONCE_MAX:
-                self._captured[account.account_id] = snapshot.Capture(account)
-            else:
-                self._copied[account.account_id] = snapshot.encode(account)
+            self._copy(account)
+
+    def _copy(self, account: Account) -> None:
+        if len(account.identities) + len(account.closed) > ENCODED_AT_ONCE_MAX:
+            self._captured[account.account_id] = snapshot.Capture(account)
+        else:
+            self._copied[account.account_id] = snapshot.encode(account)
 
     def begin_snapshot(self) -> None:
         """Start copying the state as it is now, between two batches."""
@@ -265,11 +268,13 @@ class AccountShard(Shard):
         copied, captured = self._copied, self._captured
         while captured or uncopied:
             if captured:  # first: they keep what their accounts forget
-                account_id, capture = captured.popitem()
-                copied[account_id] = capture.encode()
+                account_id = next(iter(captured))
+                pieces = captured[account_id].advance()
+                if pieces is not None:
+                    copied[account_id] = pieces
+                    del captured[account_id]
             else:
-                account_id, account = uncopied.popitem()
-                copied[account_id] = snapshot.encode(account)
+                self._copy(uncopied.popitem()[1])
             if monotonic_ns() >= until_ns:
                 break
         if captured or uncopied:

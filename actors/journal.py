@@ -20,7 +20,7 @@ from storage.ports import HotStore, Snapshot, StoreError
 
 log = structlog.get_logger(__name__)
 
-COPY_NS = 2_000_000  # of a tick, for all snapshots under way; an entity begun is copied to its end
+COPY_NS = 2_000_000  # of a tick, for all snapshots under way
 REFILL_MESSAGES_MAX = 5_000  # at a time
 
 
@@ -151,7 +151,7 @@ class Journal:
     def step(self) -> RunningSnapshot | None:
         """Copy a piece of each running snapshot; return one that is complete and may be written.
 
-        Takes COPY_NS, and what the entity takes that is being copied then.
+        Takes COPY_NS, and what the piece takes that is being copied then.
         """
         monotonic_ns = self._core.monotonic_ns
         until_ns = monotonic_ns() + COPY_NS

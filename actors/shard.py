@@ -109,7 +109,7 @@ class Shard:
         raise NotImplementedError
 
     def copy_some(self, monotonic_ns: Callable[[], int], until_ns: int) -> list[bytes] | None:
-        """Copy more until the clock says `until_ns`, and at least one entity.
+        """Copy more until the clock says `until_ns`, and at least a little.
 
         Return the kind's payload, in pieces to be joined, when all are copied.
         """

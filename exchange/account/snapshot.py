@@ -7,7 +7,7 @@ is now, while trading waits, is captured in microseconds and encoded later.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 
 import msgspec
@@ -16,6 +16,7 @@ from exchange.account.ledger import Settlements, ShardLedger
 from exchange.account.state import Account, AccountOrder, AssetBalance, Known, Trace
 from exchange.errors import InvariantError
 
+PIECE_ENTRIES = 4_096  # of what is captured: well below a millisecond
 _VERSION = 1
 
 
@@ -78,38 +79,60 @@ def _encode_image(
 
 
 class Capture:
-    """An account as it was, to be encoded later.
+    """An account as it was, to be encoded later and piece by piece.
 
     The many are only added to and forgotten, oldest first: so it is enough that the account traces
-    what it loses of them. Of one account there may be one at a time, used up by `encode` or `drop`.
+    what it loses of them. Of one account there may be one at a time, until it is done or dropped.
     """
 
-    __slots__ = ("_account", "_closed", "_few", "_identities", "_trace")
+    __slots__ = ("_account", "_pieces", "_trace", "_work")
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._few = _encode_image(account, {}, {}).removesuffix(_NO_CLOSED + _NO_IDENTITIES)
-        self._closed = len(account.closed)
-        self._identities = len(account.identities)
+        self._pieces = [_encode_image(account, {}, {}).removesuffix(_NO_CLOSED + _NO_IDENTITIES)]
         self._trace = account.trace = Trace()
+        self._work = self._encode_many(len(account.closed), len(account.identities))
 
-    def encode(self) -> bytes:
-        """Return what `encode` would have returned when this was made."""
-        account, trace = self._account, self._trace
+    def advance(self) -> list[bytes] | None:
+        """Encode some more; return the pieces of what `encode` would have returned, when done."""
+        piece = next(self._work, None)
+        if piece is not None:
+            self._pieces.append(piece)
+            return None
         self.drop()
-        closed = islice(chain(trace.closed, account.closed.items()), self._closed)
-        identities = dict(
-            islice(chain(trace.identities, account.identities.items()), self._identities)
-        )
-        for identity, known in trace.changed.items():
-            if identity in identities:
-                identities[identity] = known
-        return b"".join((self._few, _encode(dict(closed)), _encode(identities)))
+        return self._pieces
 
     def drop(self) -> None:
         """Let the account forget without a trace."""
         if self._account.trace is self._trace:
             self._account.trace = None
+
+    def _encode_many(self, closed: int, identities: int) -> Iterator[bytes]:
+        account, trace = self._account, self._trace
+        yield _map_head(closed)
+        for start in range(0, closed, PIECE_ENTRIES):
+            stop = min(start + PIECE_ENTRIES, closed)
+            # What is forgotten moves from one to the other: the places of the rest stay the same.
+            orders = islice(chain(trace.closed, account.closed.items()), start, stop)
+            yield _encode(dict(orders)).removeprefix(_map_head(stop - start))
+        yield _map_head(identities)
+        for start in range(0, identities, PIECE_ENTRIES):
+            stop = min(start + PIECE_ENTRIES, identities)
+            known = chain(trace.identities, account.identities.items())
+            requests = dict(islice(known, start, stop))
+            for identity, before in trace.changed.items():
+                if identity in requests:
+                    requests[identity] = before
+            yield _encode(requests).removeprefix(_map_head(stop - start))
+
+
+def _map_head(entries: int) -> bytes:
+    """Return how MessagePack begins a map of so many entries."""
+    if entries < 16:
+        return bytes((0x80 | entries,))
+    if entries < 65_536:
+        return b"\xde" + entries.to_bytes(2, "big")
+    return b"\xdf" + entries.to_bytes(4, "big")
 
 
 def decode(data: bytes | msgspec.Raw) -> Account:
@@ -164,13 +187,22 @@ def _settlements_image(symbol: str, ledger: ShardLedger) -> tuple[str, str, str,
     return symbol, base_asset, quote_asset, [str(number) for number in sums]
 
 
-def shard_pieces(ledger: bytes, accounts: Mapping[int, bytes]) -> list[bytes]:
+def shard_pieces(ledger: bytes, accounts: Mapping[int, bytes | list[bytes]]) -> list[bytes]:
     """Return what a shard's snapshot is when joined: its ledger, its accounts by number.
+
+    An account is what `encode` returned for it, or the pieces of that.
 
     Not joined here: of a busy shard it is a hundred megabytes, to be copied beside the trading.
     """
     head = b"\xdd" + (len(accounts) + 1).to_bytes(4, "big")  # of an array, as MessagePack has it
-    return [head, ledger, *(accounts[account_id] for account_id in sorted(accounts))]
+    pieces = [head, ledger]
+    for account_id in sorted(accounts):
+        account = accounts[account_id]
+        if isinstance(account, bytes):
+            pieces.append(account)
+        else:
+            pieces += account
+    return pieces
 
 
 def encode_shard(ledger: ShardLedger, accounts: Iterable[Account]) -> bytes:
