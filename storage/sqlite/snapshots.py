@@ -18,6 +18,7 @@ KEPT: Final = 2
 _MAGIC: Final = b"VTSNAP01"
 _CHECKSUM: Final = struct.Struct(">I")
 _START: Final = len(_MAGIC) + _CHECKSUM.size
+_NO_BYTES: Final = msgspec.msgpack.encode(b"")
 _decode = msgspec.msgpack.Decoder(tuple[str, int, int, bytes]).decode
 
 
@@ -31,12 +32,15 @@ class SnapshotFiles:
         """Write it durably, then remove all but the two newest; raise OutcomeUnknownError."""
         path = self._path(snapshot.shard, snapshot.seq)
         unfinished = path.with_suffix(".unfinished")
-        fields = (snapshot.shard, snapshot.seq, snapshot.epoch, snapshot.payload)
+        # Written in two parts: encoding a large payload would copy it while no other thread runs.
+        fields = msgspec.msgpack.encode((snapshot.shard, snapshot.seq, snapshot.epoch, b""))
+        size = b"\xc6" + len(snapshot.payload).to_bytes(4, "big")
         try:
             self._folder.mkdir(exist_ok=True)
             with unfinished.open("wb") as file:
                 file.write(_MAGIC + _CHECKSUM.pack(snapshot_checksum(snapshot)))
-                file.write(msgspec.msgpack.encode(fields))
+                file.write(fields.removesuffix(_NO_BYTES) + size)
+                file.write(snapshot.payload)
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(path)
