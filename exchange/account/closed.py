@@ -12,10 +12,8 @@ import msgspec
 
 from exchange.account.state import Account, AccountOrder, decode_order
 
-SCAN_MAX: Final = (
-    10_000  # of the newest closed orders a read looks through: less than a millisecond
-)
-_CANDIDATES_MAX: Final = 16  # decoded of those whose bytes have the client's id somewhere
+SCAN_MAX: Final = 5_000  # of the newest closed orders a read looks through: about a millisecond
+_CANDIDATES_MAX: Final = 16  # decoded, of those whose bytes have the client's id somewhere
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 # An order is an array of its fields: three bytes of head, since they are more than fifteen.
