@@ -232,6 +232,7 @@ class HostCore:
         link = self.links.get(peer)
         if link is None:
             link = self.links[peer] = self._new_link(peer, self)
+            self.heard_at_ns[peer] = self.monotonic_ns()  # a silence is counted from here
         return link
 
     def flush(self) -> None:
