@@ -9,6 +9,7 @@ being appended the next turn works in memory; when they are durable, what waited
 
 import hashlib
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from supervision.process import Pid
 from supervision.report import SupervisorReport
 from supervision.scheduler import Scheduler
 
+TURN_BYTES = 64 * 1024  # of frames, that a turn takes in
 LANE_STALLED_NS = 1_000_000_000  # nothing acknowledged for so long: send again from the cursor
 
 
@@ -108,6 +110,7 @@ class HostCore:
             tuple[list[tuple[Shard, BatchRecord | None, Batch]], dict[str, tuple[int, int]]] | None
         )
         self._in_flight = None
+        self._inbox: deque[tuple[wire.Frame, int]] = deque()  # (frame, its bytes), in order
         self._owed: dict[str, tuple[int, int]] = {}  # per peer: the newest frame taken in
         self._unpumped: dict[Lane, Shard] = {}
         self._loop_items: list[wire.Item] = []
@@ -134,11 +137,7 @@ class HostCore:
         link = self.link(frame.sender)
         self.heard_at_ns[frame.sender] = self.monotonic_ns()
         for ready in link.on_frame(frame, self.monotonic_ns()):
-            sender = ready.sender
-            for item in ready.items:
-                self._dispatch(item, sender)
-            if ready.seq:
-                self._owed[sender] = ready.seq, ready.incarnation
+            self._inbox.append((ready, len(data)))
         self.wants_turn = True
 
     def _dispatch(self, item: Any, sender: str) -> None:
@@ -153,6 +152,7 @@ class HostCore:
             items, self._loop_items[:] = self._loop_items[:], []
             for item in items:
                 self._dispatch(item, self.name)
+        self._take_frames()
         self.scheduler.run()
         for shard in self.shards.values():
             if shard.state is ShardState.SERVING:
@@ -160,8 +160,21 @@ class HostCore:
         if self._in_flight is None:
             self._close_batches()
         self.flush()
-        if self._loop_items:
+        if self._loop_items or self._inbox:
             self.wants_turn = True
+
+    def _take_frames(self) -> None:
+        """Take in about as much as one record should hold: the next turn works on the rest while
+        this one is being appended. The windows of the links bound what waits."""
+        inbox = self._inbox
+        left_bytes = TURN_BYTES
+        while inbox and left_bytes > 0:
+            frame, size_bytes = inbox.popleft()
+            left_bytes -= size_bytes
+            for item in frame.items:
+                self._dispatch(item, frame.sender)
+            if frame.seq:
+                self._owed[frame.sender] = frame.seq, frame.incarnation
 
     def _close_batches(self) -> None:
         group: list[tuple[Shard, BatchRecord | None, Batch]] = []
@@ -327,7 +340,7 @@ class HostCore:
     @property
     def is_quiet(self) -> bool:
         """Nothing is being appended and nothing waits to be: a host may end here."""
-        return self._in_flight is None and all(
+        return self._in_flight is None and not self._inbox and all(
             shard.batch.is_empty
             for shard in self.shards.values()
             if shard.state is ShardState.SERVING

@@ -33,6 +33,8 @@ def endpoint_of(data_dir: str, host: str) -> str:
 class HostLoop:
     """One host's core on the running event loop."""
 
+    frame_share = 1  # how many times the usual weight a frame of this host may have
+
     def __init__(
         self,
         name: str,
@@ -89,7 +91,7 @@ class HostLoop:
             lambda data: self.transport.send(peer, data),
             core.peer_restarted,
             window=pipeline.window,
-            frame_items_max=pipeline.frame_items_max,
+            frame_items_max=pipeline.frame_items_max * self.frame_share,
             buffer_items_max=pipeline.buffer_items_max,
             resend_after_ns=pipeline.resend_after_ms * 1_000_000,
         )

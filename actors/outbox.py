@@ -116,6 +116,7 @@ class Lane:
             not self.is_refilling
             and self._cache_last < self.released
             and self.sent >= self._cache_last
+            and len(self._cache) <= self._cache_max // 2  # seldom and much, not often and little
         )
 
     def refill_after(self) -> int:

@@ -41,6 +41,10 @@ RECOVER_AGAIN_S = (0.05, 0.2, 1.0, 5.0)  # back-off while the store does not ans
 class ShardHost(HostLoop):
     """A host that owns shards."""
 
+    # Each order that is admitted makes up to three messages between shards: with equal frames
+    # settlement would fall behind admission for as long as the load lasts.
+    frame_share = 4
+
     def __init__(
         self,
         spec: HostSpec,

@@ -65,7 +65,7 @@ class PipelineSettings(Section, frozen=True):
     snapshot_every_events: Count = 250_000  # bounds the time of recovery
     commands_waiting_max: Count = 10_000  # of one shard; beyond: refused as overloaded
     window: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4  # frames to a peer not yet durable there
-    frame_items_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
+    frame_items_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 250
     buffer_items_max: Count = 100_000  # waiting for a peer; refilled from the journal beyond it
     resend_after_ms: Milliseconds = 250
 
