@@ -340,10 +340,14 @@ class HostCore:
     @property
     def is_quiet(self) -> bool:
         """Nothing is being appended and nothing waits to be: a host may end here."""
-        return self._in_flight is None and not self._inbox and all(
-            shard.batch.is_empty
-            for shard in self.shards.values()
-            if shard.state is ShardState.SERVING
+        return (
+            self._in_flight is None
+            and not self._inbox
+            and all(
+                shard.batch.is_empty
+                for shard in self.shards.values()
+                if shard.state is ShardState.SERVING
+            )
         )
 
     # ---------------------------------------------------------------- items for shards
