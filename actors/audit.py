@@ -5,15 +5,17 @@ node runs the positions differ from stream to stream, which exchange/audit.py al
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from actors.account_shard import AccountShard
+from actors.audit_snapshots import check_snapshot
 from actors.directory_shard import DirectoryShard
 from actors.market_shard import MarketShard
 from actors.shard import Shard
 from actors.shard_snapshot import decode_shard_state
 from exchange.account.decider import TradingContext
-from exchange.audit import AccountShardView, AuditReport, MarketView, audit
+from exchange.audit import AccountShardView, AuditReport, Finding, MarketView, audit
 from exchange.ids import account_shard
 from exchange.market.events import MarketToAccount
 from storage.codec import decode_account_entry
@@ -65,7 +67,25 @@ async def audit_streams(stores: Sequence[HotReader], account_shards: int) -> Aud
     accounts = await _accounts(stores, account_shards)
     # After the accounts: what they have applied is then certainly in the markets' streams.
     markets = await _markets(stores, accounts, account_shards)
-    return audit([account_view(shard) for shard in accounts], markets)
+    report = audit([account_view(shard) for shard in accounts], markets)
+    findings, checked = await _check_snapshots(stores, account_shards)
+    return replace(report, findings=(*report.findings, *findings), snapshots=checked)
+
+
+async def _check_snapshots(
+    stores: Sequence[HotReader], account_shards: int
+) -> tuple[list[Finding], int]:
+    """Return where live state was not what the journal says, and how many shards were compared."""
+    findings, checked = [], 0
+    for store in stores:
+        for shard_id in await store.shards():
+            was_checked, finding = await check_snapshot(
+                store, empty_shard(shard_id, account_shards)
+            )
+            checked += was_checked
+            if finding is not None:
+                findings.append(finding)
+    return findings, checked
 
 
 async def _accounts(stores: Sequence[HotReader], shards: int) -> list[AccountShard]:

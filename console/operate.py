@@ -63,6 +63,7 @@ def audited(report: AuditReport) -> Outcome:
         "open_orders": report.open_orders,
         "trades": report.trades,
         "messages_on_their_way": report.unconsumed,
+        "live_states_rebuilt": report.snapshots,
         "findings": len(report.findings),
     }
     if not report.is_clean:

@@ -84,6 +84,7 @@ class AuditReport:
     open_orders: int
     trades: int
     unconsumed: int  # messages on their way
+    snapshots: int = 0  # shards whose live state was compared with what their journal says
 
     @property
     def is_clean(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from actors.account_shard import AccountShard
 from actors.audit import EntityDownError, audit_streams
+from actors.audit_snapshots import payload_of
 from actors.directory_shard import DirectoryShard
 from actors.market_shard import MarketShard
 from actors.shard import Shard
@@ -57,14 +58,6 @@ def check_streams(history: History) -> None:
             assert record.first_seq == seq + 1, (shard, seq, record.first_seq)
             assert record.epoch >= epoch, (shard, epoch, record.epoch)
             seq, epoch = record.last_seq, record.epoch
-
-
-def payload_of(shard: Shard) -> bytes:
-    """Return the kind's own state as a snapshot would keep it."""
-    shard.begin_snapshot()
-    pieces = shard.copy_some(lambda: 0, until_ns=1)
-    assert pieces is not None
-    return b"".join(pieces)
 
 
 def check_states(world: World, history: History) -> None:

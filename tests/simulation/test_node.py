@@ -6,9 +6,14 @@ A failure prints the command that repeats it.
 
 import os
 
+import msgspec
 import pytest
 
 from actors.audit import audit_streams
+from actors.batch import encode
+from actors.shard_snapshot import decode_shard_state
+from exchange.account import snapshot
+from storage.integrity import snapshot_checksum
 from storage.memory import MemoryHotStore
 from tests.simulation.families import FAMILIES, run_seed
 from tests.simulation.world import ACCOUNT_SHARDS, World, complete
@@ -72,3 +77,23 @@ def test_audit_finds_that_a_market_lost_its_end() -> None:
                 last = stream.records[-1][0]
                 stream.head = type(stream.head)(last.last_seq, last.epoch, last.batch_id)
     assert not complete(audit_streams(stores, ACCOUNT_SHARDS)).is_clean
+
+
+def test_audit_finds_live_state_that_the_journal_does_not_say() -> None:
+    """A snapshot is a copy of live state: one stolen cent in it is seen, whatever the sums say."""
+    world = run_seed("snapshots", 1)
+    stores = [MemoryHotStore(disk) for disk in world.disks.values()]
+    report = complete(audit_streams(stores, ACCOUNT_SHARDS))
+    assert report.is_clean
+    assert report.snapshots > ACCOUNT_SHARDS
+    disk = world.disks["accounts-1"]
+    stream = next(stream for shard, stream in disk.streams.items() if shard.startswith("account/"))
+    kept, _ = stream.snapshots[-1]
+    state = decode_shard_state(kept.payload)
+    ledger, accounts = snapshot.decode_shard(state.payload)
+    accounts[0].balances["USDT"].available -= 1
+    forged = encode(msgspec.structs.replace(state, payload=snapshot.encode_shard(ledger, accounts)))
+    forgery = msgspec.structs.replace(kept, payload=forged)
+    stream.snapshots[-1] = forgery, snapshot_checksum(forgery)
+    findings = complete(audit_streams(stores, ACCOUNT_SHARDS)).findings
+    assert "rebuilt_state_differs_from_live" in {finding.code for finding in findings}
