@@ -37,6 +37,8 @@ from supervision.process import Behaviour
 ENCODED_AT_ONCE_MAX = 32  # requests and closed orders of an account: some microseconds
 RESUME_WINDOW_EVENTS = 20_000  # of the stream's end: from these they are rebuilt in recovery
 
+SUSPENDED_COMMANDS_MAX = 1_000  # waiting for an account that is being rebuilt; beyond: overloaded
+
 decode_command = msgspec.msgpack.Decoder(AccountCommand).decode
 
 # The symbol of events that are messages to a market.
@@ -166,8 +168,16 @@ class AccountShard(Shard):
         if type(command) is ReadAccount:
             self.reads.ask(raw, command)
             return
-        account_id = command.place.account_id if hasattr(command, "place") else command.account_id
+        request = command.place if hasattr(command, "place") else command
+        account_id = request.account_id
+        if account_id in self.suspended and self._is_full(account_id):
+            self.answer(request.reply_to, Refused(request.request_id, RejectReason.OVERLOADED))
+            return
         self.send(account_id, (raw, command, "", 0))
+
+    def _is_full(self, account_id: int) -> bool:
+        statistics = self.host.scheduler.statistics(self.entities[account_id])
+        return bool(statistics.mailbox_len >= SUSPENDED_COMMANDS_MAX)
 
     def send(self, account_id: int, item: Any) -> None:
         pid = self.entities.get(account_id)

@@ -94,6 +94,7 @@ class HostCore:
         self.handlers: dict[type[Any], Callable[[Any, str], None]] = {}  # (item, sender)
         self.owners: dict[Pid, tuple[Shard, int]] = {}  # whose process a pid is
         self.on_supervisor_report: Callable[[SupervisorReport], None] = lambda _report: None
+        self.on_history_lost: Callable[[Shard, wire.Resend], None] = lambda _shard, _item: None
         self.on_crash: Callable[[CrashReport], None] = lambda _report: None
         self.on_batch_closed: Callable[[Shard], None] = lambda _shard: None
         self.wants_turn = False
@@ -375,7 +376,9 @@ class HostCore:
     def _on_resend(self, item: wire.Resend, _sender: str) -> None:
         shard = self._serving(item.source)
         lane = shard.lanes.get(item.target) if shard is not None else None
-        if shard is not None and lane is not None and lane.acked < item.first <= lane.released + 1:
+        if shard is not None and item.first > (lane.released if lane is not None else 0) + 1:
+            self.on_history_lost(shard, item)
+        elif shard is not None and lane is not None and lane.acked < item.first:
             lane.rewind(item.first, self.monotonic_ns())
             self._unpumped[lane] = shard
 

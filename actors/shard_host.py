@@ -71,6 +71,7 @@ class ShardHost(HostLoop):
         core.on_batch_closed = self.journal.due
         core.on_refill = lambda shard, lane: self._spawn(self.journal.refill(shard, lane))
         core.on_rebuild = lambda shard, entity: self._spawn(self._rebuild(shard, entity))
+        core.on_history_lost = self._on_history_lost
         self.follower.on_change.append(lambda _event: self._open_markets())
 
     # ---------------------------------------------------------------- appending
@@ -179,6 +180,17 @@ class ShardHost(HostLoop):
                 self.turn_soon()
                 return
             await asyncio.sleep(0.001)
+
+    def _on_history_lost(self, shard: Shard, item: wire.Resend) -> None:
+        """Another shard has what this stream does not: an old copy of the store was put in place.
+
+        Going on would number messages anew that were already consumed. An operator must act.
+        """
+        shard.stop()
+        shard.state = ShardState.FAILED
+        facts = {"shard": shard.shard_id, "target": item.target, "wanted": item.first}
+        log.critical("history_lost", **facts)
+        self._report({"event": "history_lost", **facts})
 
     def _on_stopped(self, shard: Shard, error: StoreError) -> None:
         log.error("shard_stopped", shard=shard.shard_id, seq=shard.seq, error=repr(error))

@@ -25,7 +25,7 @@ from exchange.money import UNIT
 from exchange.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 
 ACCOUNTS = 200
-IN_FLIGHT_MAX = 4_000
+IN_FLIGHT_MAX = 6_000
 SYMBOL = "LOADUSD"
 MARKET = Instrument(
     symbol=SYMBOL,

@@ -234,10 +234,14 @@ class SimulatedHost:
         core = self.core
         core.on_shard_stopped = lambda shard, _error: self._recover_later(shard.shard_id)
         core.on_shard_missing = self._open_missing
+        core.on_history_lost = self._history_lost
         core.on_batch_closed = self.journal.due
         core.on_refill = self._refill_later
         core.on_rebuild = lambda shard, entity: self._rebuilds.append((shard, entity))
         self.follower.on_change.append(lambda _event: self._open_markets())
+
+    def _history_lost(self, shard: Shard, item: wire.Resend) -> None:
+        raise AssertionError(f"{item.target} has what {shard.shard_id} lost: {item.first}")
 
     def _wall_clock_ns(self) -> int:
         world = self.world
