@@ -13,6 +13,9 @@ peer says empty frames to incarnation 0 until it is; whoever is addressed as ano
 than it is answers with an empty frame; and whoever knows the peer may send data at once. An
 incarnation must be higher than all before it of the same host; the time of start in ns is, unless
 the clock is set back.
+
+A restarted peer knows of nobody and may have nothing to say. Whoever only listened to it (a gateway
+to an account's events) has to notice: so a peer that is silent is asked whether it is still there.
 """
 
 from collections import deque
@@ -26,6 +29,7 @@ from exchange.errors import InvariantError
 
 RESEND_AFTER_NS_MAX = 2_000_000_000
 INTRODUCE_AFTER_NS = 20_000_000  # again, while not answered; doubles
+ASK_SILENT_NS = 500_000_000  # nothing heard for so long: the peer may be another one by now
 ACK_DELAY_NS = 2_000_000  # an acknowledgement waits so long for data to travel with
 FRAME_BYTES_MAX = 1024 * 1024  # larger frames are halved; one message may take a frame of its own
 
@@ -97,6 +101,7 @@ class Link:
         self._peer_incarnation = 0  # 0: not known yet
         self._is_known_to_peer = False
         self._introduce_at_ns = 0
+        self._silent_since_ns = 0  # the peer was heard, or asked, last
         self._seq = 0  # of the last data frame sent
         self._unacked: deque[tuple[int, bytes]] = deque()  # at most `window`
         self._received = 0  # last data frame taken in order
@@ -162,9 +167,12 @@ class Link:
         return self._delayed_since_ns >= 0
 
     def tick(self, now_ns: int) -> None:
-        """Do what time demands: introduce, resend, flush. Call it every few tens of ms."""
+        """Do what time demands: introduce, ask, resend, flush. Call it every few tens of ms."""
         if not self.is_connected:
             self._introduce(now_ns)
+        elif not self._unacked and now_ns - self._silent_since_ns >= ASK_SILENT_NS:
+            self._silent_since_ns = now_ns
+            self._send_empty(0)  # to incarnation 0: that obliges it to answer
         if self._unacked and now_ns >= self._resend_at_ns:
             self.metrics.resends += len(self._unacked)
             for _, data in self._unacked:
@@ -264,6 +272,7 @@ class Link:
         assert frame.sender == self.peer
         if frame.incarnation != self._peer_incarnation and not self._meet(frame, now_ns):
             return []
+        self._silent_since_ns = now_ns
         if frame.peer_incarnation != self._incarnation:
             # The sender does not know this incarnation, so the frame is of no conversation with it.
             self._owes_frame = True

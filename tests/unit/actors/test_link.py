@@ -90,9 +90,28 @@ def test_a_link_introduces_itself_until_it_is_heard_and_ever_more_rarely() -> No
     assert 8 <= len(probe.take_sent()) <= 12  # at 0, 20 ms, 60 ms ... then every 2 s
     probe.hear(now_ns=10_000 * MS)
     assert probe.link.is_connected
-    probe.link.tick(20_000 * MS)
+    probe.link.tick(10_001 * MS)
     assert [frame.peer_incarnation for frame in probe.take_sent()] == [PEER]  # the answer it owes
-    probe.link.tick(30_000 * MS)
+    probe.link.tick(10_100 * MS)
+    assert probe.sent == []
+
+
+def test_a_silent_peer_is_asked_whether_it_is_still_there_and_a_new_one_is_noticed() -> None:
+    probe = connected()
+    for now_ms in range(0, 5_000, 20):
+        probe.link.tick(now_ms * MS)
+    asked = probe.take_sent()
+    assert 5 <= len(asked) <= 10
+    assert all(frame == Frame("me", ME, 0, 0, 0, []) for frame in asked)
+    probe.hear(incarnation=PEER + 1, to=ME, now_ns=5_000 * MS)  # its successor answers
+    assert probe.restarted == ["peer"]
+
+
+def test_a_peer_that_is_heard_is_not_asked() -> None:
+    probe = connected()
+    for now_ms in range(0, 5_000, 20):
+        probe.hear(now_ns=now_ms * MS)
+        probe.link.tick(now_ms * MS)
     assert probe.sent == []
 
 
