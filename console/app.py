@@ -156,6 +156,7 @@ def key_create(
 ) -> None:
     """Create an API key. The secret is shown once, now, and kept nowhere in clear."""
     flags = arguments.permissions(permissions)
+    networks = arguments.networks(address or ())
     if public_key is not None and kind is not users.KeyChoice.ED25519:
         raise typer.BadParameter("only with --type ed25519.", param_hint="--public-key")
     try:
@@ -171,7 +172,7 @@ def key_create(
             kind,
             public_key=public,
             permissions=flags,
-            addresses=address or (),
+            addresses=networks,
             label=label,
         ),
         json,

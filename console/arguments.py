@@ -1,6 +1,7 @@
 """Options that many commands share, and how their texts become values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,11 +9,12 @@ import typer
 
 from exchange.directory.commands import Permission
 from exchange.instrument import Instrument
-from exchange.money import UNIT
+from exchange.money import AMOUNT_MAX, UNIT
 from exchange.orders import SelfTradePrevention
 from exchange.protocol.decimals import (
     MalformedDecimalError,
     PreciseDecimalError,
+    amount_text,
     parse_amount,
 )
 
@@ -26,11 +28,26 @@ DATA_DEFAULT = Path("data")
 def amount(text: str, name: str) -> int:
     """Return decimal text in 10**-8; a usage error that names the argument for anything else."""
     try:
-        return parse_amount(text)
+        value = parse_amount(text)
     except PreciseDecimalError as error:
         raise typer.BadParameter("more than 8 decimals.", param_hint=name) from error
     except MalformedDecimalError as error:
         raise typer.BadParameter("not a decimal number like 0.25.", param_hint=name) from error
+    if value > AMOUNT_MAX:
+        raise typer.BadParameter(f"more than {amount_text(AMOUNT_MAX)}.", param_hint=name)
+    return value
+
+
+def networks(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return client networks; a usage error that names the one that is none."""
+    for text in texts:
+        try:
+            ip_network(text, strict=False)
+        except ValueError as error:
+            raise typer.BadParameter(
+                f"{text!r} is no network like 10.0.0.0/8.", param_hint="--address"
+            ) from error
+    return tuple(texts)
 
 
 def rate(text: str, name: str) -> int:

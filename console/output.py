@@ -11,6 +11,9 @@ from rich.table import Table
 from console import exit_codes
 from console.node import Outcome
 
+# A row is one line on any terminal: an amount that is folded at a column's edge is misread.
+WIDTH_MAX = 1000
+
 
 def show(outcome: Outcome, *, as_json: bool) -> int:
     """Print the outcome and return its exit code. Refusals go to standard error, JSON never."""
@@ -26,7 +29,8 @@ def show(outcome: Outcome, *, as_json: bool) -> int:
         # Not by rich: a secret must come out exactly as it is, ready to be copied.
         print(f"{name.replace('_', ' ')}: {_text(value)}", file=out)
     if outcome.rows is not None:
-        Console(file=out, highlight=False).print(_table(outcome.rows) if outcome.rows else "(none)")
+        table = _table(outcome.rows) if outcome.rows else "(none)"
+        Console(file=out, highlight=False, width=WIDTH_MAX).print(table)
     return outcome.code
 
 
@@ -52,5 +56,12 @@ def _text(value: Any) -> str:
             return "-"
         case str() | int() | float():
             return str(value)
+        case Mapping():
+            # What is empty says nothing to a person.
+            return ", ".join(f"{key} {_nested(item)}" for key, item in value.items() if item)
         case _:
             return json.dumps(value, default=str)
+
+
+def _nested(value: Any) -> str:
+    return f"({_text(value)})" if isinstance(value, Mapping) else _text(value)

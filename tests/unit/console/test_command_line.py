@@ -18,9 +18,11 @@ WRONG = [
     (["deposit", "0", "USDT", "1"], "account"),
     (["deposit", "1", "USDT", "1e5"], "AMOUNT"),
     (["deposit", "1", "USDT", "0.000000001"], "more than 8 decimals"),
+    (["deposit", "1", "USDT", "92233720368.54775808"], "more than 92233720368.54775807"),
     (["key", "create", "--user", "1", "--type", "dsa"], "--type"),
     (["key", "create", "--user", "1", "--type", "hmac", "--permissions", "fly"], "--permissions"),
     (["key", "create", "--user", "1", "--type", "hmac", "--public-key", "f"], "--public-key"),
+    (["key", "create", "--user", "1", "--type", "hmac", "--address", "pear"], "--address"),
     (["market", "halt", "BTCUSDT"], "--reason"),
     (
         [
@@ -139,3 +141,18 @@ def test_rows_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     )
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines] == [["market", "is", "open"], ["A", "yes"], ["B", "-"]]
+
+
+def test_a_row_is_one_line_however_long_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    row = dict.fromkeys(("available", "held", "fees", "external"), "92233720368.54775807")
+    show(Outcome({}, [row, row]), as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [list(row), list(row.values()), list(row.values())]
+
+
+def test_for_people_what_is_empty_is_left_out_of_a_report(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reports = {"projection": {"state": "projecting", "error": "", "set_aside": {}}}
+    show(Outcome({"reports": reports}), as_json=False)
+    assert capsys.readouterr().out == "reports: projection (state projecting)\n"
