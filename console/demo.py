@@ -131,13 +131,18 @@ async def _trade_for_ever(trader: "_Trader", url: str) -> None:
     while True:
         try:
             connection = await connect(url, trader.credentials)
+        except ConnectionLostError as error:
+            log.debug("demo_waits_for_gateway", reason=str(error), pause_s=pause_s)
+        except RequestRefusedError as error:
+            log.info("demo_trader_refused", reason=str(error), pause_s=pause_s)
+        else:
             pause_s = RETRY_S_MIN
             try:
                 await trader.trade(connection)
+            except (ConnectionLostError, RequestRefusedError) as error:
+                log.info("demo_trader_reconnects", reason=str(error), pause_s=pause_s)
             finally:
                 await connection.close()
-        except (ConnectionLostError, RequestRefusedError) as error:
-            log.info("demo_trader_reconnects", reason=str(error), pause_s=pause_s)
         await asyncio.sleep(pause_s)
         pause_s = min(RETRY_S_MAX, pause_s * 2)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -21,6 +22,8 @@ log = get_logger(__name__)
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_STOP_S = 5  # then it is killed
+# Of a node's progress; the node's own processes log the rest themselves.
+_TOLD_HERE = frozenset({"started", "ready", "stopping", "ended"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,11 @@ def start_and_run(options: StartOptions) -> int:
 
     def on_progress(event: dict[str, Any]) -> None:
         facts = {name: value for name, value in event.items() if name != "event"}
-        log.info(f"node_{event['event']}", **facts)
+        log.log(
+            logging.INFO if event["event"] in _TOLD_HERE else logging.DEBUG,
+            f"node_{event['event']}",
+            **facts,
+        )
         if event["event"] == "started":
             publish_config(config)  # not before: another node may have been running here
         if event["event"] == "ready":
