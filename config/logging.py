@@ -32,6 +32,7 @@ def setup_logging(
         if is_json
         else structlog.dev.ConsoleRenderer(
             colors=out.isatty(),
+            timestamp_key="at",
             # Not the renderer with local variables: they hold secrets and whole orders.
             exception_formatter=structlog.dev.plain_traceback,
         )
