@@ -151,7 +151,7 @@ class TradingConnection(picows.WSListener):
         self.request(method, params, on_answer, signed=signed)
         answer = await answered
         if answer.status == 0:
-            raise ConnectionLostError(method)
+            raise ConnectionLostError(f"the connection was lost before {method} was answered")
         if answer.error is not None:
             raise RequestRefusedError(method, answer.error)
         return msgspec.json.decode(answer.result)
