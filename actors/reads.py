@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 READ_TIMEOUT_NS = 2_000_000_000  # of reads that sync; a market may be recovering
 AFTER_TIMEOUT_NS = 500_000_000  # of reads that only wait for numbers that are on their way
 READS_WAITING_MAX = 10_000  # beyond: refused as overloaded
+SYNC_NUMBERS = 1 << 32  # then they begin again; above them stands the epoch
 
 
 class WaitingRead:
@@ -49,7 +50,10 @@ class WaitingReads:
     def __init__(self, shard: "AccountShard") -> None:
         self._shard = shard
         self._waiting: dict[int, WaitingRead] = {}
-        self._last_sync = 0
+        self.asked = 0  # reads that had to wait, since the shard was recovered
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def ask(self, raw: Raw, command: ReadAccount) -> None:
         """Take a read: deliver it now or when it may be answered, or refuse it."""
@@ -63,8 +67,8 @@ class WaitingReads:
             return
         timeout_ns = READ_TIMEOUT_NS if syncs else AFTER_TIMEOUT_NS
         read = WaitingRead(raw, command, shard.host.monotonic_ns() + timeout_ns)
-        self._last_sync += 1
-        self._waiting[self._last_sync] = read
+        self.asked += 1
+        self._waiting[self.asked % SYNC_NUMBERS] = read
         for source, number in command.after:
             read.needs[source] = number
         for market in syncs:
@@ -79,12 +83,12 @@ class WaitingReads:
                 lane = shard.lanes.get(market)
                 sent = lane.last if lane is not None else 0
                 # The epoch tells our number from those of this shard before it was recovered.
-                item = wire.Sync(shard.shard_id, market, sent, shard.epoch << 32 | sync_id)
+                item = wire.Sync(shard.shard_id, market, sent, shard.epoch * SYNC_NUMBERS + sync_id)
                 shard.host.send_to_shard(market, item)
 
     def synced(self, item: wire.Synced) -> None:
         """A market told the number of its last message to this shard."""
-        epoch, sync_id = item.sync_id >> 32, item.sync_id & 0xFFFFFFFF
+        epoch, sync_id = divmod(item.sync_id, SYNC_NUMBERS)
         read = self._waiting.get(sync_id) if epoch == self._shard.epoch else None
         if read is not None and item.source in read.needs:
             known = dict(read.command.after).get(item.source, 0)
