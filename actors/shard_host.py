@@ -97,9 +97,11 @@ class ShardHost(HostLoop):
     def open_shard(self, shard_id: str) -> None:
         """Recover a shard that this host owns and does not run, unless it is on already.
 
-        Not before the directory is known here: who sent it something sends it again.
+        Not before the directory is known here: who sent it something sends it again. The
+        directory's own shard waits for nothing.
         """
-        if self.follower.is_synced and shard_id not in self._recovering:
+        is_due = self.follower.is_synced or shard_id == DIRECTORY_SHARD
+        if is_due and shard_id not in self._recovering:
             self._recovering.add(shard_id)
             self._spawn(self._recover(shard_id))
 
@@ -118,8 +120,14 @@ class ShardHost(HostLoop):
         for shard_id in dict.fromkeys([*always, *known]):
             if shard_id != DIRECTORY_SHARD:
                 await self._until_directory_known()
-            self._recovering.add(shard_id)
-            await self._recover(shard_id)
+            # A message that came meanwhile may have opened it: it serves, or will soon.
+            if shard_id not in self._recovering and shard_id not in self.core.shards:
+                self._recovering.add(shard_id)
+                await self._recover(shard_id)
+        while self._recovering:
+            if self.failure.done():
+                self.failure.result()
+            await asyncio.sleep(FOLLOW_AGAIN_S)
 
     async def _until_directory_known(self) -> None:
         waited_s = 0.0
