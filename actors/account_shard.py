@@ -205,8 +205,8 @@ class AccountShard(Shard):
         """The account decided `event`, which is folded in."""
         raw = Raw(encode(event))
         account_id = account.account_id
+        self.ledger.apply(account_id, event)  # may refuse it: then it must not be in the batch
         self.emit(account_id, raw)
-        self.ledger.apply(account_id, event)
         symbol_of = _TO_MARKET.get(type(event))
         if symbol_of is not None:
             self.emit_to(market_shard(symbol_of(event)), raw)
@@ -216,8 +216,8 @@ class AccountShard(Shard):
     def consumed(self, account: Account, event: Any, raw: Raw, source: str, number: int) -> None:
         """A market's message was folded in."""
         account_id = account.account_id
+        self.ledger.apply(account_id, event)  # may refuse it: then it must not be in the batch
         self.emit(account_id, raw)
-        self.ledger.apply(account_id, event)
         if self.holes:
             self.close_hole(source, number, account_id)
         if account_id in self.feeds.gateways:
