@@ -37,6 +37,8 @@ class SnapshotFiles:
         size = b"\xc6" + len(snapshot.payload).to_bytes(4, "big")
         try:
             self._folder.mkdir(exist_ok=True)
+            for left in self._files(snapshot.shard, ".unfinished"):
+                left.unlink()  # by a writer that died, or found the disk full
             with unfinished.open("wb") as file:
                 file.write(_MAGIC + _CHECKSUM.pack(snapshot_checksum(snapshot)))
                 file.write(fields.removesuffix(_NO_BYTES) + size)
@@ -73,15 +75,20 @@ class SnapshotFiles:
 
     def _paths(self, shard: str) -> list[Path]:
         """Return the files of a shard, newest first."""
-        start = quote(shard, safe="") + "."
         if not self._folder.is_dir():
             return []
-        names = [
+        return sorted(self._files(shard, ".snapshot"), reverse=True)
+
+    def _files(self, shard: str, suffix: str) -> list[Path]:
+        # A shard's name may be another's up to a point: what follows must be a number.
+        start = quote(shard, safe="") + "."
+        return [
             path
             for path in self._folder.iterdir()
-            if path.name.startswith(start) and path.suffix == ".snapshot"
+            if path.suffix == suffix
+            and path.name.startswith(start)
+            and path.name[len(start) : -len(suffix)].isdecimal()
         ]
-        return sorted(names, reverse=True)
 
     def _sync_folder(self) -> None:
         descriptor = os.open(self._folder, os.O_RDONLY)
