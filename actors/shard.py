@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from actors.host_core import HostCore
 
 MAILBOX_MAX = 1_000_000  # of an entity; drained every turn, so the windows of the links bound it
+ATTEMPTS_KEPT = 1_000  # items whose failures are remembered
 ATTEMPTS_MAX = 3  # of one item, then it is quarantined (DESIGN section 5)
 ENTITY = 0  # the name of the entity of a shard that has only one
 RESEND_EVERY_NS = 100_000_000
@@ -239,6 +240,8 @@ class Shard:
         """
         item = item_of(mailbox[0])
         self.attempts[item] = self.attempts.get(item, 0) + 1
+        if len(self.attempts) > ATTEMPTS_KEPT:  # most got through on a later try
+            del self.attempts[next(iter(self.attempts))]
         for _, _, source, number in mailbox:
             if source:
                 self.kept.add((source, number, entity))

@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import structlog
 from msgspec import Raw
 
 from actors import wire
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 RECENT_EVENTS_MAX: Final = 256  # reports kept per followed account
 SWEEP_NS: Final = 30_000_000_000  # accounts nobody follows are forgotten after one to two of these
+
+log = structlog.get_logger(__name__)
 
 _decode = msgspec.msgpack.Decoder(UserEvent).decode
 _NOBODY: Final[dict[str, None]] = {}
@@ -48,7 +51,19 @@ class UserFeeds:
     # ---------------------------------------------------------------- what happens
 
     def report(self, account: Account, event: Any) -> None:
-        """An event was folded into an account of `gateways`."""
+        """An event was folded into an account of `gateways`.
+
+        Never raises: the event has happened, and failing now would have it happen again.
+        """
+        try:
+            self._report(account, event)
+        except Exception:
+            log.exception("report_failed", account=account.account_id)
+            self._recent.pop(account.account_id, None)
+            for gateway in self.gateways[account.account_id]:
+                self._asked[account.account_id, gateway] = 0  # confirmed again, with a gap
+
+    def _report(self, account: Account, event: Any) -> None:
         account_id = account.account_id
         gateways = self.gateways[account_id]
         reports, assets = reports_of(account, event)

@@ -264,9 +264,7 @@ def market_add(
     protection: Annotated[
         str, typer.Option(help="How far beyond the best price MARKET orders trade: 5%.")
     ] = "",
-    stp: Annotated[
-        str, typer.Option(help="Self-trade prevention: none, expire_taker, expire_maker, ...")
-    ] = "",
+    stp: Annotated[str, typer.Option(help="Self-trade prevention; so far: none.")] = "",
     data: DataOption = DATA_DEFAULT,
     json: JsonOption = False,
 ) -> None:

@@ -10,7 +10,7 @@ import typer
 from exchange.directory.commands import Permission
 from exchange.instrument import Instrument
 from exchange.money import AMOUNT_MAX, UNIT
-from exchange.orders import SelfTradePrevention
+from exchange.orders import STP_MODES_DONE, SelfTradePrevention
 from exchange.protocol.decimals import (
     MalformedDecimalError,
     PreciseDecimalError,
@@ -125,7 +125,10 @@ def instrument(symbol: str, base: str, quote: str, tick: str, lot: str, **texts:
 
 def _stp(text: str, name: str) -> int:
     try:
-        return SelfTradePrevention[text.upper().replace("-", "_")].value
+        mode = SelfTradePrevention[text.upper().replace("-", "_")]
+        if mode not in STP_MODES_DONE:
+            raise KeyError(mode)
+        return mode.value
     except KeyError as error:
-        allowed = ", ".join(mode.name.lower() for mode in SelfTradePrevention)
+        allowed = ", ".join(sorted(mode.name.lower() for mode in STP_MODES_DONE))
         raise typer.BadParameter(f"must be one of {allowed}.", param_hint=name) from error

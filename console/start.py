@@ -97,6 +97,7 @@ def start_and_run(options: StartOptions) -> int:
     data_dir = Path(config.node.data_dir)
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data_dir.chmod(0o700)  # it holds everybody's money and keys
     except OSError as error:
         print(f"{data_dir}: cannot be created: {error.strerror}.", file=sys.stderr)
         return exit_codes.CONFIG

@@ -44,8 +44,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     maker_rate_e8: int = 100_000
     taker_rate_e8: int = 100_000
     open_orders_max: int = 10_000  # per account
-    stp_default: int = 2  # SelfTradePrevention.EXPIRE_MAKER
-    stp_allowed: tuple[int, ...] = (0, 1, 2, 3)
+    stp_default: int = 0  # SelfTradePrevention; so far only NONE is carried out
+    stp_allowed: tuple[int, ...] = (0,)
 
     @property
     def minor_units_per_tick_lot(self) -> int:

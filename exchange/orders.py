@@ -68,6 +68,9 @@ class SelfTradePrevention(enum.IntEnum):
     EXPIRE_BOTH = 3
 
 
+STP_MODES_DONE = frozenset({SelfTradePrevention.NONE})  # what matching carries out so far
+
+
 class CancelRestriction(enum.IntEnum):
     NONE = 0
     ONLY_NEW = 1

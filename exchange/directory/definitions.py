@@ -7,7 +7,7 @@ from typing import Final
 from exchange.directory.commands import CreateKey, KeyType, Permission
 from exchange.instrument import Instrument
 from exchange.money import AMOUNT_MAX, UNIT
-from exchange.orders import SelfTradePrevention
+from exchange.orders import STP_MODES_DONE
 
 # Source: Binance Spot API, symbols; a code must leave room for the other one of a pair.
 _SYMBOL: Final = re.compile(r"[A-Z0-9\-_.]{1,20}", re.ASCII)
@@ -81,11 +81,10 @@ def is_instrument(instrument: Instrument) -> bool:
 
 def _are_stp_modes(instrument: Instrument) -> bool:
     allowed = instrument.stp_allowed
-    known = {mode.value for mode in SelfTradePrevention}
     return (
         instrument.stp_default in allowed
         and len(set(allowed)) == len(allowed)
-        and all(mode in known for mode in allowed)
+        and all(mode in STP_MODES_DONE for mode in allowed)
     )
 
 

@@ -57,7 +57,8 @@ async def test_hosts_killed_in_turn_lose_and_repeat_nothing(tmp_path: Path) -> N
         watchers.check()
         assert len(watchers.market) >= 3
         assert len(watchers.user) >= 3
-        assert all(seen.trade_ids and seen.depths for seen in watchers.market)
+        # A connection may be cut before its first event; the streams themselves must have flowed.
+        assert sum(bool(seen.trade_ids and seen.depths) for seen in watchers.market) >= 2
         assert await asyncio.to_thread(node.stop) == 0
     finally:
         node.close()
