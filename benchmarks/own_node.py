@@ -62,7 +62,7 @@ def own_node(arguments: Sequence[str] = ()) -> Iterator[OwnNode]:
     """
     directory = Path(tempfile.mkdtemp(prefix="vonmotrade-"))
     mark = secrets.token_hex(8)
-    ws_port, admin_port = _free_port(), _free_port()
+    ws_port, admin_port = free_port(), free_port()
     log_path = directory / "node.log"
     command = [sys.executable, str(ROOT / "run_node.py"), "start", "--log-level", "warning"]
     command += ["--data", str(directory / "data"), "--ws-port", str(ws_port)]
@@ -105,8 +105,11 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", log_path: Path) -> Non
     raise NodeFailedError(f"the node did not become ready; the end of its log:\n{tail}")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> int:
+    """Return a port that is free, and below those that the system hands out by itself: a node's
+    own processes take some of these before it listens on this one."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
