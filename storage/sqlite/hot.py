@@ -98,10 +98,10 @@ class SqliteHotStore(SqliteHotReader):
         await self._tending.run(self._snapshot_files.put, snapshot)
 
     async def trim(self, shard: str, upto_seq: int) -> None:
-        intact = await self.snapshots(shard)
+        intact = await self._reading.run(self._snapshot_files.intact_seqs, shard)
         if len(intact) < 2:
             return
-        upto_seq = min(upto_seq, intact[-1].seq)
+        upto_seq = min(upto_seq, intact[-1])
         while await self._writing.run(self._writer.trim_slice, shard, upto_seq):
             # Deleting is writing too, and appends that came meanwhile go first: the queue is fair.
             self._bytes_since_checkpoint += _RECORD_OVERHEAD_BYTES

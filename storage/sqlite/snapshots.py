@@ -30,6 +30,8 @@ class SnapshotFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        # Files found intact, as they were then: reading a large one again holds everything up.
+        self._intact: dict[Path, tuple[int, int]] = {}
 
     def put(self, snapshot: Snapshot) -> None:
         """Write it durably, then remove all but the two newest; raise OutcomeUnknownError."""
@@ -50,8 +52,10 @@ class SnapshotFiles:
                 os.fsync(file.fileno())
             unfinished.replace(path)
             self._sync_folder()
+            self._intact[path] = _looks(path)
             for old in self._paths(snapshot.shard)[KEPT:]:
                 old.unlink()
+                self._intact.pop(old, None)
         except OSError as error:
             raise OutcomeUnknownError(f"{path} cannot be written: {error}") from error
 
@@ -60,7 +64,9 @@ class SnapshotFiles:
         intact = []
         for path in self._paths(shard)[:KEPT]:
             try:
+                looks = _looks(path)
                 intact.append(_read(shard, path))
+                self._intact[path] = looks
             except FileNotFoundError:
                 continue  # its writer has just replaced it by a newer one
             except (OSError, ValueError) as error:
@@ -71,6 +77,16 @@ class SnapshotFiles:
                     reason=str(error),
                 )
         return intact
+
+    def intact_seqs(self, shard: str) -> list[int]:
+        """Return where the intact ones are, newest first; read only if that is not known yet."""
+        paths = self._paths(shard)[:KEPT]
+        try:
+            if all(self._intact.get(path) == _looks(path) for path in paths):
+                return [_seq_of(path) for path in paths]
+        except FileNotFoundError:
+            log.info("snapshot_replaced", shard=shard)
+        return [snapshot.seq for snapshot in self.newest(shard)]
 
     def _path(self, shard: str, seq: int) -> Path:
         # Numbers of equal width, so that names sort as their numbers do.
@@ -99,6 +115,15 @@ class SnapshotFiles:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _looks(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _seq_of(path: Path) -> int:
+    return int(path.name.split(".")[-2])
 
 
 def _write_gently(file: BinaryIO, payload: bytes) -> None:
