@@ -17,15 +17,9 @@ import msgspec
 from actors.control import HostSpec
 from actors.node import node_status
 from actors.node_messages import NodeOptions, NodeStatus
+from benchmarks.own_node import free_port
 
 TIMEOUT_S = 20.0  # of any one wait: reached only when something is wrong
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

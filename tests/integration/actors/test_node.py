@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from actors.node import NodeUnreachableError, ask_host, node_status, stop_node
-from tests.support.node_process import TIMEOUT_S, NodeProcess, free_port, members, wait_until
+from benchmarks.own_node import free_port
+from tests.support.node_process import TIMEOUT_S, NodeProcess, members, wait_until
 
 
 def test_node_stops_in_reverse_order_and_leaves_no_process(tmp_path: Path) -> None:

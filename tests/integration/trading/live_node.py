@@ -15,6 +15,7 @@ from typing import Any
 
 from actors.node import NodeUnreachableError, node_status
 from benchmarks.client import Credentials
+from benchmarks.own_node import free_port
 from console.auditing import AuditUnreadableError, audit_data_dir
 from console.connection import connect_node
 from console.node import NodePort
@@ -22,7 +23,7 @@ from console.provision import ensure_market, new_trader
 from console.users import KeyChoice
 from exchange.audit import AuditReport
 from exchange.instrument import Instrument
-from tests.support.node_process import free_port, members
+from tests.support.node_process import members
 
 ROOT = Path(__file__).resolve().parents[3]
 TIMEOUT_S = 20.0  # of any one wait: reached only when something is wrong
