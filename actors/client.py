@@ -23,9 +23,8 @@ from actors.follower import Follower
 from actors.host_loop import CLIENT_PREFIX, HostLoop
 from actors.placement import StoredPlacement
 from config.schema import NodeConfig, decode_config, encode_config
-from exchange.answers import Answer, OutcomePending, Refused
+from exchange.answers import Answer, OutcomePending
 from exchange.ids import DIRECTORY_SHARD, account_shard
-from exchange.reject import RejectReason
 
 ANSWER_TIMEOUT_S = 10.0
 decode_answer = msgspec.msgpack.Decoder(Answer).decode
@@ -147,8 +146,3 @@ class NodeClient(HostLoop):
 
     def ticked(self) -> None:
         self.follower.tick()
-
-
-def is_refused(answer: Any) -> RejectReason:
-    """Return why `answer` is a refusal, NONE if it is not."""
-    return answer.reason if isinstance(answer, Refused) else RejectReason.NONE

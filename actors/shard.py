@@ -16,7 +16,13 @@ from msgspec import Raw
 from actors import wire
 from actors.batch import Batch, encode
 from actors.outbox import Lane
-from actors.shard_snapshot import ShardHeader, decode_shard_state, needed_from
+from actors.shard_snapshot import (
+    ShardHeader,
+    decode_shard_state,
+    frozen_holes,
+    needed_from,
+    thawed_holes,
+)
 from storage.codec import decode_body, encode_body
 from storage.ports import BatchRecord, Head, Snapshot
 from supervision.light import LightStart, LightSupervisor
@@ -153,7 +159,7 @@ class Shard:
         if snapshot is not None:
             state = decode_shard_state(snapshot.payload)
             self.watermarks = dict(state.watermarks)
-            self.holes = {source: _frozen(numbers) for source, numbers in state.holes.items()}
+            self.holes = {source: frozen_holes(numbers) for source, numbers in state.holes.items()}
             for target, (last, acked, after_seq) in state.lanes.items():
                 lane = self._new_lane(target, last, acked)
                 lane.mark(acked + 1, after_seq)
@@ -177,7 +183,7 @@ class Shard:
                 self.lane(target).emit()
         self.watermarks.update(body.watermarks)
         for source, numbers in body.holes.items():
-            self.holes[source] = _frozen(numbers)
+            self.holes[source] = frozen_holes(numbers)
         self.seq = record.last_seq
 
     def serve(self, now_ns: int) -> None:
@@ -425,7 +431,9 @@ class Shard:
         if not batch.entries and not batch.moved:
             return None, batch
         holes = {
-            source: _thawed(self.holes[source]) for source in batch.moved if source in self.holes
+            source: thawed_holes(self.holes[source])
+            for source in batch.moved
+            if source in self.holes
         }
         batch.applied = {source: self.applied(source) for source in batch.moved}
         first_seq = self.seq + 1
@@ -471,7 +479,7 @@ class Shard:
         return ShardHeader(
             watermarks=dict(sorted(self.watermarks.items())),
             holes={
-                source: _thawed(numbers)
+                source: thawed_holes(numbers)
                 for source, numbers in sorted(self.holes.items())
                 if numbers
             },
@@ -493,11 +501,3 @@ def item_of(message: Any) -> object:
     """Return what names an item of a mailbox: (source, number), or the bytes of a command."""
     raw, _, source, number = message
     return (source, number) if source else bytes(raw)
-
-
-def _frozen(numbers: dict[int, list[int]]) -> dict[int, tuple[int, ...]]:
-    return {number: tuple(entities) for number, entities in numbers.items()}
-
-
-def _thawed(numbers: dict[int, tuple[int, ...]]) -> dict[int, list[int]]:
-    return {number: sorted(entities) for number, entities in sorted(numbers.items())}

@@ -14,6 +14,14 @@ def needed_from(seq: int, lanes: Mapping[str, tuple[int, int, int]]) -> int:
     return min([seq, *(after_seq for last, acked, after_seq in lanes.values() if acked < last)])
 
 
+def frozen_holes(numbers: dict[int, list[int]]) -> dict[int, tuple[int, ...]]:
+    return {number: tuple(entities) for number, entities in numbers.items()}
+
+
+def thawed_holes(numbers: dict[int, tuple[int, ...]]) -> dict[int, list[int]]:
+    return {number: sorted(entities) for number, entities in sorted(numbers.items())}
+
+
 class ShardHeader(msgspec.Struct, frozen=True, array_like=True):
     watermarks: dict[str, int]
     holes: dict[str, dict[int, list[int]]]

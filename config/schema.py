@@ -63,10 +63,9 @@ class GatewaySettings(Section, frozen=True):
 class PipelineSettings(Section, frozen=True):
     append_timeout_ms: Milliseconds = 2_000  # then the outcome is unknown: stop the shard, recover
     snapshot_every_events: Count = 250_000  # bounds the time of recovery
-    commands_waiting_max: Count = 10_000  # of one shard; beyond: refused as overloaded
     window: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4  # frames to a peer not yet durable there
     frame_items_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 250
-    buffer_items_max: Count = 100_000  # waiting for a peer; refilled from the journal beyond it
+    buffer_items_max: Count = 100_000  # of a kind, waiting for a peer; beyond: orders -1008
     resend_after_ms: Milliseconds = 250
 
 

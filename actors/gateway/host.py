@@ -1,6 +1,7 @@
 """Program of a gateway host: sockets on the host's loop, the exchange behind links."""
 
 import asyncio
+import dataclasses
 import time
 from typing import Any
 
@@ -187,9 +188,5 @@ def status(host: GatewayHost, server: GatewayServer) -> dict[str, Any]:
     return {
         "connections": server.connections,
         "pending": len(host.gateway.pending),
-        "links": {peer: vars_of(link.metrics) for peer, link in host.core.links.items()},
+        "links": {peer: dataclasses.asdict(link.metrics) for peer, link in host.core.links.items()},
     }
-
-
-def vars_of(metrics: Any) -> dict[str, int]:
-    return {name: getattr(metrics, name) for name in metrics.__dataclass_fields__}
